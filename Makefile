@@ -1,0 +1,114 @@
+# How Generative AI Works: `make book` builds the site, `make test` checks everything, `make help` lists the rest.
+SHELL := bash
+.SHELLFLAGS := -Eeuo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+# Where the package index has no CPU build of torch: the address of the index that has one (see CONTRIBUTING.md).
+TORCH_INDEX_URL ?=
+PORT ?= 8000
+
+PY := $(VENV)/bin/python
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PYTHONUTF8 := 1
+unexport PYTHONPATH
+STAMPS := _build/stamps
+
+PACKAGE := $(shell find src data -type f -not -name '*.pyc' -not -path '*/__pycache__/*')
+PAGES := $(shell find chapters assignments pages _static _extra benchmarks -type f -not -name '*.pyc' 2>/dev/null) _config.yml _toc.yml
+TESTS := $(shell find tests tools -type f -not -name '*.pyc' 2>/dev/null) Makefile pyproject.toml constraints.txt
+TOP := README.md CONTRIBUTING.md CITATION.cff environment.yml
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- environments: one folder, filled in two steps ----------------------------------------------------------
+$(VENV)/bin/python:
+	$(PYTHON) tools/check_python.py
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-book: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PY) tools/requirements.py book > $(VENV)/book.txt
+	$(PY) -m pip install -q --disable-pip-version-check -r $(VENV)/book.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/.installed-all: pyproject.toml constraints.txt $(VENV)/.installed-book
+	$(PY) -m pip install -q --disable-pip-version-check $(if $(TORCH_INDEX_URL),--no-deps --index-url $(TORCH_INDEX_URL)) "$$(grep '^torch==' constraints.txt)"
+	$(PY) tools/requirements.py core test grade > $(VENV)/all.txt
+	$(PY) -m pip install -q --disable-pip-version-check -r $(VENV)/all.txt -c constraints.txt
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# ---- the book -----------------------------------------------------------------------------------------------
+book: _build/html/.built ## build the site from the stored outputs; prints where to open it
+	@echo "The book is built. Open  file://$(CURDIR)/_build/html/index.html  or run  make serve"
+
+_build/html/.built: $(PAGES) $(PACKAGE) | $(VENV)/.installed-book
+	$(VENV)/bin/jupyter-book build . -q -n -W --keep-going $(if $(FRESH),--all)
+	@touch $@
+
+serve: book ## serve the site on this machine (PORT=8000)
+	$(PY) -m http.server --directory _build/html --bind 127.0.0.1 $(PORT)
+
+lab: $(VENV)/.installed-all ## open the chapters in JupyterLab with everything installed
+	$(VENV)/bin/jupyter lab --notebook-dir=.
+
+# ---- tests: each stage leaves a stamp, so that a second run with nothing changed has nothing to do -----------
+test: $(addprefix $(STAMPS)/,lint unit notebooks site colab) ## everything, as CI runs it
+	@echo "All stages passed:"; cat $(addprefix $(STAMPS)/,lint unit notebooks site colab)
+
+check: $(VENV)/.installed-all ## the three-minute subset for daily work
+	$(MAKE) --no-print-directory $(STAMPS)/lint
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow" tests
+
+STAGE = @mkdir -p $(STAMPS); start=$$SECONDS; echo "== $(@F)";
+DONE = ; echo "$(@F): passed, $$((SECONDS - start)) s" > $@; cat $@
+
+$(STAMPS)/lint: $(PACKAGE) $(PAGES) $(TESTS) $(TOP) $(VENV)/.installed-all
+	$(STAGE) $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check -q src tests tools && $(PY) tools/notebooks.py pairs $(DONE)
+
+$(STAMPS)/unit: $(PACKAGE) $(PAGES) $(TESTS) $(TOP) $(VENV)/.installed-all
+	$(STAGE) $(PY) -m pytest -n $(WORKERS) --dist loadfile tests --ignore tests/site --ignore tests/colab $(PYTEST_FLAGS) $(DONE)
+
+$(STAMPS)/notebooks: $(PACKAGE) $(PAGES) $(TESTS) $(VENV)/.installed-all
+	$(STAGE) $(PY) tools/notebooks.py test --workers $(WORKERS) $(DONE)
+
+$(STAMPS)/site: $(PACKAGE) $(PAGES) $(TESTS) $(VENV)/.installed-all
+	$(STAGE) rm -rf _build/fresh && $(VENV)/bin/jupyter-book build . -q -n -W --keep-going --all --path-output _build/fresh \
+	  && $(PY) -m pytest -n $(WORKERS) tests/site $(PYTEST_FLAGS) $(DONE)
+
+$(STAMPS)/colab: $(PACKAGE) $(PAGES) $(TESTS) $(VENV)/.installed-all
+	$(STAGE) $(PY) -m pytest tests/colab $(PYTEST_FLAGS) $(DONE)
+
+# ---- making things ------------------------------------------------------------------------------------------
+execute: $(VENV)/.installed-all ## re-run every chapter and store its outputs (CHAPTERS="distributions" for some)
+	$(PY) tools/notebooks.py execute --workers $(WORKERS) $(CHAPTERS)
+
+labs: $(VENV)/.installed-all ## rebuild the live labs from the shipped checkpoints
+	@echo "No lab exists yet."
+
+bench: $(VENV)/.installed-all ## measure again what the chapters quote (stored in benchmarks/)
+	$(PY) -m genbook.cli bench
+
+mutants: $(VENV)/.installed-all ## break the library on purpose; every break must be noticed
+	$(PY) tools/mutants.py --workers $(WORKERS)
+
+lint: $(VENV)/.installed-all ## ruff on code and notebooks; the pairs in step
+	$(MAKE) --no-print-directory -B $(STAMPS)/lint
+
+glyphs: $(VENV)/.installed-all ## draw the glyph set again from matplotlib's fonts
+	$(PY) -m genbook.data.glyph_renderer data/glyphs.npz
+
+lock: ## write constraints.txt from what is installed now
+	$(PY) tools/lock.py > constraints.new && mv constraints.new constraints.txt
+
+set-repository: ## carry the repository's address everywhere: make set-repository URL=https://github.com/you/book
+	$(PYTHON) tools/set_repository.py "$(URL)"
+
+clean: ## remove what was built (not the environment)
+	rm -rf _build dist .ruff_cache .hypothesis
+
+.PHONY: help book serve lab test check execute labs bench mutants lint glyphs lock set-repository clean
