@@ -1,0 +1,1 @@
+"""Judging models: every estimate comes with its standard error."""

@@ -1,0 +1,1 @@
+"""Live labs: trained models that run in the reader's browser.."""

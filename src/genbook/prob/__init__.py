@@ -1,0 +1,1 @@
+"""Log-densities, divergences, quadrature and units: the arithmetic of probability."""

@@ -1,0 +1,35 @@
+"""Integrals over a box by the midpoint rule: how the book checks that a density integrates to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["integrate", "midpoints"]
+
+
+def midpoints(bounds: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    """Return the midpoints of a regular grid on a box and the volume of one cell.
+
+    `bounds` is `(2, d)`: the lower corner, then the upper one. The midpoints are `(points ** d, d)` in float64,
+    in the order of `torch.cartesian_prod`; the volume is a scalar. Raises ValueError where `bounds` is no box.
+    """
+    bounds = torch.as_tensor(bounds, dtype=torch.float64)
+    if bounds.ndim != 2 or bounds.shape[0] != 2 or not bool((bounds[1] > bounds[0]).all()):
+        raise ValueError(f"bounds must be a (2, d) tensor with lower < upper, got {bounds.tolist()}")
+    step = (bounds[1] - bounds[0]) / points
+    axes = [bounds[0, i] + step[i] * (torch.arange(points) + 0.5) for i in range(bounds.shape[1])]
+    grid = axes[0][:, None] if len(axes) == 1 else torch.cartesian_prod(*axes)
+    return grid, step.prod()
+
+
+def integrate(function: Callable[[Tensor], Tensor], bounds: Tensor, points: int = 1000) -> float:
+    """Return the integral of `function` over the box `bounds` by the midpoint rule with `points` per axis.
+
+    `function` maps `(m, d)` float64 to `(m,)`. For a smooth function that is negligible at the edges of the box
+    the error falls faster than any power of the step; across a jump it falls like the step.
+    """
+    grid, volume = midpoints(bounds, points)
+    return float(torch.nan_to_num(function(grid)).sum() * volume)
