@@ -20,7 +20,7 @@ SPLITS = {"train": (0, 1000), "validation": (1000, 1350), "test": (1350, 1797)}
 
 @dataclass(frozen=True)
 class Digits:
-    """One split: `images` `(n, 1, 8, 8)` float32, whole numbers from 0 (paper) to 16 (ink); `labels` `(n,)` int64."""
+    """One split: `images` `(n, 1, 8, 8)` float32, whole numbers from 0 to 16 (ink); `labels` `(n,)` int64."""
 
     images: Tensor
     labels: Tensor
