@@ -163,11 +163,11 @@ def fit(
     seeded with `seed`; what the loss itself draws comes from torch's global generator, seeded likewise and given
     back as it was. Equal seeds, equal runs.
 
-    `optimizer` is called with the parameters and `lr=learning_rate`; `schedule` scales that rate; `clip` bounds the
-    norm of the gradient; `ema` is updated after each step; `autocast=True` computes the loss in bfloat16 where the
-    processor has it and changes nothing elsewhere. With `checkpoint` (a path without ending) the run is saved every
-    `checkpoint_every` steps, at the end, and on Ctrl-C; called again with the same arguments it goes on where it
-    stood, and ends with the same numbers as a run that was never interrupted.
+    `optimizer` is called with the parameters and `lr=learning_rate`; `schedule` scales that rate; `clip` bounds
+    the norm of the gradient; `ema` is updated after each step; `autocast=True` computes the loss in bfloat16
+    where the processor has it and changes nothing elsewhere. With `checkpoint` (a path without ending) the run is
+    saved every `checkpoint_every` steps, at the end, and on Ctrl-C; called again with the same arguments it goes
+    on where it stood, and ends with the same numbers as a run that was never interrupted.
 
     Raises TypeError for a model without `loss`, ValueError for empty data or a checkpoint of another run, and
     FloatingPointError as soon as the loss is not finite.

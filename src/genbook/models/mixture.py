@@ -53,6 +53,8 @@ class GaussianMixture(nn.Module):
                 f"{tuple(covariances.shape)}"
             )
         scale_tril, failed = torch.linalg.cholesky_ex(covariances.to(torch.float64))
+        resolution = torch.finfo(torch.float32).eps * means.abs()  # a narrower spread is lost in rounding
+        failed = (failed != 0) | (scale_tril.diagonal(dim1=-2, dim2=-1) < resolution).any(-1)
         if bool(failed.any()):
             raise ValueError(
                 f"covariance of component {int(failed.nonzero()[0])} is singular: the component has collapsed "

@@ -20,7 +20,8 @@ def midpoints(bounds: Tensor, points: int) -> tuple[Tensor, Tensor]:
     if bounds.ndim != 2 or bounds.shape[0] != 2 or not bool((bounds[1] > bounds[0]).all()):
         raise ValueError(f"bounds must be a (2, d) tensor with lower < upper, got {bounds.tolist()}")
     step = (bounds[1] - bounds[0]) / points
-    axes = [bounds[0, i] + step[i] * (torch.arange(points) + 0.5) for i in range(bounds.shape[1])]
+    middle = torch.arange(points, dtype=torch.float64) + 0.5
+    axes = [bounds[0, i] + step[i] * middle for i in range(bounds.shape[1])]
     grid = axes[0][:, None] if len(axes) == 1 else torch.cartesian_prod(*axes)
     return grid, step.prod()
 

@@ -90,12 +90,12 @@ def show_density(
         if len(axes) == 1:
             density = log_prob(axes[0][:, None]).exp()
             ax = plt.subplots()[1] if ax is None else ax
-            ax.plot(axes[0], density, **{"color": COLOURS[meaning]} | style)
+            ax.plot(axes[0].numpy(), density.numpy(), **{"color": COLOURS[meaning]} | style)
             return ax
         density = log_prob(torch.cartesian_prod(*axes)).exp().view(points, points)
     ax = plt.subplots(figsize=(3.4, 3.4))[1] if ax is None else ax
     ax.imshow(
-        density.T,
+        density.T.numpy(),
         origin="lower",
         extent=(corners[0, 0], corners[1, 0], corners[0, 1], corners[1, 1]),
         **{"cmap": density_colours(meaning), "interpolation": "bilinear"} | style,

@@ -1,0 +1,252 @@
+"""Every family against every promise of the interface (`genbook.protocols`)."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from scipy import stats
+
+import genbook.models
+from genbook.models.histogram import Histogram
+from genbook.prob.quadrature import integrate, midpoints
+from genbook.train import load_weights, save_weights
+from zoo import CALLS, SPECIMENS, Specimen, fit, fitted, training_data
+
+each = pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda s: s.name)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def box(specimen: Specimen) -> torch.Tensor:
+    """The model's own box: that of its grid, or the truth's widened by a third on each side for its tails."""
+    if specimen.family is Histogram:
+        return fitted(specimen).bounds
+    low, high = specimen.truth.bounds.to(torch.float64)
+    return torch.stack([low - (high - low) / 3, high + (high - low) / 3])
+
+
+def all_levels(specimen: Specimen) -> torch.Tensor:
+    return torch.cartesian_prod(*[torch.arange(specimen.levels)] * specimen.truth.dim).float()
+
+
+def public_families() -> set[type]:
+    found = set()
+    for path in Path(genbook.models.__file__).parent.glob("[a-z]*.py"):
+        module = importlib.import_module(f"genbook.models.{path.stem}")
+        found |= {getattr(module, n) for n in module.__all__ if inspect.isclass(getattr(module, n))}
+    return found
+
+
+def test_every_family_is_in_the_zoo():
+    missing = public_families() - {s.family for s in SPECIMENS}
+    assert not missing, f"not in tests/zoo.py: {sorted(c.__name__ for c in missing)}"
+
+
+@each
+def test_offers_the_calls_it_declares_and_no_other(specimen):
+    offered = {name for name in CALLS if callable(getattr(specimen.family, name, None))}
+    assert offered == specimen.calls
+
+
+@each
+def test_fit_returns_the_model_and_leaves_the_data_alone(specimen):
+    x = training_data(specimen).clone()
+    model = specimen.make()
+    before = x.clone()
+    options = {"generator": generator(2)} if "generator" in specimen.family.fit.__annotations__ else {}
+    assert model.fit(x, **options) is model
+    assert torch.equal(x, before)
+
+
+@each
+def test_fit_is_repeatable_and_leaves_the_global_generator_alone(specimen):
+    x = training_data(specimen)[:500]
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, second = fit(specimen, x), fit(specimen, x)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first.log_prob(x), second.log_prob(x))
+
+
+@each
+def test_samples_have_the_datas_shape_and_follow_their_generator(specimen):
+    model = fitted(specimen)
+    before = torch.get_rng_state()
+    x = model.sample(7, generator=generator(3))
+    assert x.shape == (7, specimen.truth.dim)
+    assert x.dtype == torch.float32
+    assert not x.requires_grad
+    assert torch.equal(x, model.sample(7, generator=generator(3)))
+    assert not torch.equal(x, model.sample(7, generator=generator(4)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@each
+def test_sample_without_a_generator_uses_the_global_one(specimen):
+    model = fitted(specimen)
+    torch.manual_seed(0)
+    first = model.sample(5)
+    torch.manual_seed(0)
+    assert torch.equal(first, model.sample(5))
+
+
+@each
+def test_log_prob_has_one_number_an_example_in_the_datas_dtype(specimen):
+    model, x = fitted(specimen), training_data(specimen)[:9]
+    for dtype in (torch.float32, torch.float64):
+        log_prob = model.log_prob(x.to(dtype)).detach()
+        assert log_prob.shape == (9,)
+        assert log_prob.dtype == dtype
+        assert bool(torch.isfinite(log_prob).all())
+
+
+@each
+def test_log_prob_of_an_example_does_not_depend_on_its_batch(specimen):
+    model, x = fitted(specimen), training_data(specimen)[:6].double()
+    alone = torch.cat([model.log_prob(row[None]) for row in x])
+    together = model.log_prob(x)
+    assert torch.allclose(alone, together, atol=1e-9)
+    assert torch.allclose(model.log_prob(x.flip(0)), together.flip(0), atol=1e-9)
+
+
+@each
+def test_loss_is_minus_the_mean_log_prob(specimen):
+    model, x = fitted(specimen), training_data(specimen)[:100]
+    assert model.loss(x).shape == ()
+    assert torch.allclose(model.loss(x), -model.log_prob(x).mean())
+
+
+@each
+def test_probability_sums_to_one(specimen):
+    model = fitted(specimen)
+    if specimen.levels:
+        assert float(model.log_prob(all_levels(specimen).double()).exp().sum()) == pytest.approx(1, abs=1e-9)
+    else:
+        points = 8_000 if specimen.truth.dim == 1 else 240
+        with torch.no_grad():
+            total = integrate(lambda x: model.log_prob(x).exp(), box(specimen), points)
+        assert total == pytest.approx(1, abs=1e-3)
+
+
+@each
+@torch.no_grad()
+def test_samples_agree_with_the_density(specimen):
+    """Chi-square of 20,000 samples on the cells of a coarse grid against the mass by quadrature."""
+    model, n = fitted(specimen), 20_000
+    x = model.sample(n, generator=generator(11)).double()
+    if specimen.levels:
+        expected = model.log_prob(all_levels(specimen).double()).exp()
+        cell = (x[:, 0] * specimen.levels + x[:, 1]).long()
+    else:
+        bounds, (coarse, fine) = box(specimen), (60, 40) if specimen.truth.dim == 1 else (12, 20)
+        grid, volume = midpoints(bounds, coarse * fine)
+        shape = [coarse, fine] * specimen.truth.dim
+        mass = (model.log_prob(grid).exp() * volume).view(shape)
+        expected = mass.sum(dim=tuple(range(1, 2 * specimen.truth.dim, 2))).flatten()
+        index = ((x - bounds[0]) / (bounds[1] - bounds[0]) * coarse).long()
+        assert bool(((index >= 0) & (index < coarse)).all())
+        cell = (index * coarse ** torch.arange(specimen.truth.dim - 1, -1, -1)).sum(1)
+    observed = torch.bincount(cell, minlength=len(expected)).double()
+    enough = expected * n >= 5
+    observed = torch.cat([observed[enough], observed[~enough].sum()[None]])
+    expected = torch.cat([expected[enough], expected[~enough].sum()[None].clamp_min(1e-9)])
+    expected = expected / expected.sum() * n
+    assert stats.chisquare(observed.numpy(), expected.numpy()).pvalue > 1e-3
+
+
+@each
+@torch.no_grad()
+def test_learns_its_truth(specimen):
+    """The KL divergence from the truth, over fresh points, is below the stated figure and above zero."""
+    model, truth = fitted(specimen), specimen.truth
+    x = truth.sample(20_000, generator=generator(21))
+    x = x[torch.isfinite(model.log_prob(x))]
+    assert len(x) > 19_900
+    gap = truth.log_prob(x.double()) - model.log_prob(x.double())
+    error = float(gap.std()) / math.sqrt(len(x))
+    assert float(gap.mean()) < specimen.kl
+    assert float(gap.mean()) > -4 * error
+
+
+@each
+@torch.no_grad()
+def test_answers_in_data_units(specimen):
+    """Data a hundred times larger and moved: samples are too, and densities fall by log 100 a dimension."""
+    if specimen.levels or not specimen.scale_exact:
+        assert specimen.levels or specimen.family.__name__ == "KernelDensity"  # a fixed bandwidth has units
+        return
+    x = training_data(specimen)[:1000].double().float()
+    model, moved = fit(specimen, x), fit(specimen, x * 100 + 500)
+    probe = x[:50].double()
+    shift = moved.log_prob(probe * 100 + 500) - model.log_prob(probe)
+    assert torch.allclose(shift, torch.full_like(shift, -math.log(100) * specimen.truth.dim), atol=0.05)
+    sample = moved.sample(2000, generator=generator(3))
+    assert torch.allclose(sample.mean(0), x.mean(0) * 100 + 500, atol=15)
+
+
+@each
+def test_score_is_the_gradient_of_log_prob(specimen):
+    if "score" not in specimen.calls:
+        assert not hasattr(specimen.family, "score")
+        return
+    model = fitted(specimen)
+    x = training_data(specimen)[:20].double().requires_grad_()
+    (gradient,) = torch.autograd.grad(model.log_prob(x).sum(), x)
+    assert torch.allclose(model.score(x.detach()), gradient, rtol=1e-4, atol=1e-4)
+
+
+@each
+def test_weights_survive_a_file(specimen, tmp_path):
+    model = fitted(specimen)
+    if not isinstance(model, torch.nn.Module):
+        assert not hasattr(model, "state_dict")
+        return
+    save_weights(model, tmp_path / "weights.safetensors")
+    fresh = specimen.family(model.components, specimen.truth.dim)
+    x = training_data(specimen)[:50]
+    assert not torch.allclose(fresh.log_prob(x), model.log_prob(x))
+    assert torch.equal(load_weights(fresh, tmp_path / "weights.safetensors").log_prob(x), model.log_prob(x))
+
+
+@each
+def test_bad_points_are_refused_by_name(specimen):
+    model, dim = fitted(specimen), specimen.truth.dim
+    for call in (model.log_prob, specimen.make().fit):
+        with pytest.raises(TypeError, match="x must be a floating-point tensor, got"):
+            call(torch.zeros(3, dim, dtype=torch.long))
+        with pytest.raises(TypeError, match="x must be a floating-point tensor, got list"):
+            call([[0.0] * dim])
+        with pytest.raises(ValueError, match=r"x must have shape \(n, .*got \(3,\)"):
+            call(torch.zeros(3))
+        with pytest.raises(ValueError, match="x is empty"):
+            call(torch.zeros(0, dim))
+        with pytest.raises(ValueError, match="x holds 1 "):
+            call(torch.tensor([[math.nan] + [0.0] * (dim - 1)]))
+    with pytest.raises(ValueError, match=rf"x must have shape \(n, {dim}\)"):
+        model.log_prob(torch.zeros(3, dim + 1))
+    with pytest.raises(ValueError, match="infinite"):
+        specimen.make().fit(torch.full((3, dim), math.inf))
+
+
+@each
+def test_bad_counts_are_refused_by_name(specimen):
+    model = fitted(specimen)
+    for bad in (0, -1):
+        with pytest.raises(ValueError, match=f"n must be at least 1, got {bad}"):
+            model.sample(bad)
+    with pytest.raises(TypeError, match=r"n must be a whole number, got 2\.5"):
+        model.sample(2.5)
+
+
+@each
+def test_asking_before_learning_is_refused(specimen):
+    for ask in (lambda m: m.sample(1), lambda m: m.log_prob(torch.zeros(1, specimen.truth.dim))):
+        with pytest.raises(RuntimeError, match=f"this {specimen.family.__name__} has .* yet"):
+            ask(specimen.make())
