@@ -120,7 +120,7 @@ def read_arrays(path: Path | str | None = None) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"no glyph file at {path}: `make glyphs` draws it")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ARRAYS}
     except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError, TypeError) as error:
         raise ValueError(f"{path} is damaged or is no glyph file ({error}): `make glyphs` draws it") from error
