@@ -1,0 +1,48 @@
+// Whatever scrolls inside itself can be reached and scrolled with the keyboard, and says what it is.
+// Nothing here is needed to read the page.
+(() => {
+  const names = [
+    [".bd-article mjx-container[display='true']", "Formula"],
+    [".bd-article pre", "Code or printed text"],
+    [".bd-article .pst-scrollable-table-container, .bd-article .table-wrapper", "Table"],
+    [".bd-article .cell_output", "Result of the cell"],
+    [".bd-sidebar-primary, .bd-sidebar-secondary", "Contents"],
+  ];
+  const mark = () => {
+    for (const [selector, name] of names) {
+      for (const element of document.querySelectorAll(selector)) {
+        const style = getComputedStyle(element);
+        const scrolls =
+          (element.scrollWidth > element.clientWidth + 1 && /auto|scroll/.test(style.overflowX)) ||
+          (element.scrollHeight > element.clientHeight + 1 && /auto|scroll/.test(style.overflowY));
+        if (scrolls && !element.hasAttribute("data-scrolls")) {
+          element.setAttribute("data-scrolls", "");
+          element.tabIndex = 0;
+          if (!element.hasAttribute("role") && element.tagName !== "MJX-CONTAINER") {
+            element.setAttribute("role", "group");
+            element.setAttribute("aria-label", name + ", scrolls");
+          }
+        } else if (!scrolls && element.hasAttribute("data-scrolls")) {
+          element.removeAttribute("data-scrolls");
+          element.removeAttribute("tabindex");
+          if (element.getAttribute("role") === "group") {
+            element.removeAttribute("role");
+            element.removeAttribute("aria-label");
+          }
+        }
+      }
+    }
+  };
+  let waiting;
+  const soon = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(mark, 120);
+  };
+  addEventListener("load", () => {
+    mark();
+    window.MathJax?.startup?.promise?.then(soon);
+    document.fonts?.ready?.then(soon);
+  });
+  addEventListener("resize", soon);
+  document.addEventListener("toggle", soon, true);
+})();

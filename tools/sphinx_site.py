@@ -1,0 +1,81 @@
+"""What the site needs of Sphinx beyond its configuration: docstrings in Markdown, the measured chapters.
+
+Loaded through `sphinx: local_extensions` in `_config.yml`. It imports nothing of genbook.
+"""
+
+import json
+import re
+from pathlib import Path
+
+PIECES = re.compile(
+    r"\$\$(?P<display>.+?)\$\$|\$(?P<math>[^$\s](?:[^$]*[^$\s])?)\$|(?P<literal>``.+?``)|(?<![:`\w])`(?P<code>[^`]+)`"
+)
+
+
+def to_rst(text):
+    """Return a docstring written in Markdown (`code`, $math$) as reStructuredText, line breaks kept."""
+
+    def replace(match):
+        if match["literal"]:
+            return match["literal"]
+        if match["code"]:
+            return f"``{match['code']}``"
+        return f":math:`{' '.join((match['display'] or match['math']).split())}`"
+
+    return PIECES.sub(replace, text)
+
+
+def docstring_to_rst(app, what, name, obj, options, lines):
+    """Convert a docstring in place, before napoleon reads its sections."""
+    lines[:] = to_rst("\n".join(lines)).split("\n")
+
+
+def chapters_table(path):
+    """Return the measured chapters of `benchmarks/chapters.json` as a Markdown table."""
+    measured = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not measured:
+        return "No chapter has been measured yet: `make execute` writes the figures."
+    head = [
+        "chapter",
+        "seconds",
+        "peak memory, MB",
+        "asserts",
+        "code cells",
+        "notebook, kB",
+        "measured on",
+        "with",
+    ]
+    rows = [head, ["---", *["---:"] * 5, "---", "---"]]
+    for name, row in measured.items():
+        rows.append(
+            [
+                f"[{name}](../chapters/{name}.ipynb)",
+                f"{row['seconds']:.1f}",
+                *(f"{row[key]:,.0f}" for key in ("peak_mb", "asserts", "cells", "kb")),
+                row["date"],
+                f"torch {row['torch']}, Python {row['python']}, {row['cpu']}",
+            ]
+        )
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def insert_chapters(app, docname, source):
+    """Put the table where the status page asks for it."""
+    if docname == "pages/status":
+        table = chapters_table(Path(app.srcdir) / "benchmarks" / "chapters.json")
+        source[0] = source[0].replace("<!-- the measured chapters -->", table)
+
+
+def note_dependency(app, env, docnames):
+    """Read the status page again in every build: its numbers live in another file."""
+    docnames.append(
+        "pages/status"
+    ) if "pages/status" not in docnames and "pages/status" in env.found_docs else None
+
+
+def setup(app):
+    """Connect the functions above."""
+    app.connect("autodoc-process-docstring", docstring_to_rst, priority=1)
+    app.connect("source-read", insert_chapters)
+    app.connect("env-before-read-docs", note_dependency)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
