@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from genbook.data._checks import check_count, check_points, check_positive, check_vector
+from genbook.checks import check_count, check_points, check_positive
 
 __all__ = ["Checkerboard", "Mixture1D", "Moons", "Pinwheel", "RingOfGaussians"]
 
@@ -35,6 +35,16 @@ def _log_normal(offset: Tensor, scale: Tensor | float) -> Tensor:
     """Return the log-density of a centred Gaussian with standard deviation `scale`, element by element."""
     scale = torch.as_tensor(scale, dtype=offset.dtype, device=offset.device)
     return -0.5 * (offset / scale) ** 2 - scale.log() - 0.5 * math.log(2 * math.pi)
+
+
+def _vector(values: Sequence[float] | Tensor, name: str) -> Tensor:
+    """Return `values` as a float32 vector where it is one-dimensional, finite and not empty, else raise."""
+    vector = torch.as_tensor(values, dtype=torch.float32).detach()
+    if vector.ndim != 1 or len(vector) == 0:
+        raise ValueError(f"{name} must be a vector with at least one entry, got shape {tuple(vector.shape)}")
+    if not bool(vector.isfinite().all()):
+        raise ValueError(f"{name} must be finite, got {vector.tolist()}")
+    return vector
 
 
 def _choose(weights: Tensor, n: int, generator: Generator | None) -> Tensor:
@@ -59,8 +69,7 @@ class Mixture1D:
         scales: Sequence[float] | Tensor = (0.45, 0.9, 0.3),
     ) -> None:
         weights, means, scales = (
-            check_vector(values, name)
-            for values, name in ((weights, "weights"), (means, "means"), (scales, "scales"))
+            _vector(values, name) for values, name in ((weights, "weights"), (means, "means"), (scales, "scales"))
         )
         if not len(weights) == len(means) == len(scales):
             raise ValueError(
@@ -111,8 +120,8 @@ class RingOfGaussians:
     dim = 2
 
     def __init__(self, modes: int = 8, radius: float = 2.0, scale: float = 0.1) -> None:
-        self.modes = check_count(modes, "modes")
-        self.radius, self.scale = check_positive(radius, "radius"), check_positive(scale, "scale")
+        self.modes = check_count(modes, name="modes")
+        self.radius, self.scale = check_positive(radius, name="radius"), check_positive(scale, name="scale")
         angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
         self.means = (self.radius * torch.stack([angle.cos(), angle.sin()], 1)).to(torch.float32)
         self.weights = torch.full((modes,), 1 / modes)
@@ -155,7 +164,9 @@ class Moons:
     INNER = 0.1  # smallest radius: keeps 1/r finite
 
     def __init__(self, noise: float = 0.1) -> None:
-        self.noise = check_positive(noise, "noise", maximum=0.3)
+        self.noise = check_positive(noise, name="noise")
+        if noise > 0.3:
+            raise ValueError(f"noise must be at most 0.3, or the moons blur into one, got {noise}")
         reach = REACH * self.noise
         self.bounds = torch.tensor([[-1 - reach, -0.5 - reach], [2 + reach, 1 + reach]])
 
@@ -206,9 +217,9 @@ class Pinwheel:
         tangential: float = 0.12,
         swirl: float = 1.0,
     ) -> None:
-        self.arms = check_count(arms, "arms")
-        self.radius, self.radial = check_positive(radius, "radius"), check_positive(radial, "radial")
-        self.tangential, self.swirl = check_positive(tangential, "tangential"), float(swirl)
+        self.arms = check_count(arms, name="arms")
+        self.radius, self.radial = check_positive(radius, name="radius"), check_positive(radial, name="radial")
+        self.tangential, self.swirl = check_positive(tangential, name="tangential"), float(swirl)
         if not math.isfinite(self.swirl):
             raise ValueError(f"swirl must be finite, got {swirl}")
         angle = 2 * math.pi * torch.arange(arms, dtype=torch.float64) / arms
@@ -281,8 +292,8 @@ class Checkerboard:
     dim = 2
 
     def __init__(self, cells: int = 4, half_width: float = 2.0) -> None:
-        self.cells = check_count(cells, "cells")
-        self.half_width = check_positive(half_width, "half_width")
+        self.cells = check_count(cells, name="cells")
+        self.half_width = check_positive(half_width, name="half_width")
         self.side = 2 * self.half_width / cells
         rows, columns = torch.meshgrid(torch.arange(cells), torch.arange(cells), indexing="ij")
         self.filled = torch.stack([rows, columns], -1)[(rows + columns) % 2 == 0]  # (filled squares, 2)
