@@ -32,3 +32,9 @@ def test_every_digit_is_in_every_part():
 def test_unknown_split_gives_one_clear_error():
     with pytest.raises(ValueError, match="split must be one of 'train', 'validation', 'test', got 'held_out'"):
         digits.load("held_out")
+
+
+def test_the_file_comes_in_blocks_by_writer():
+    labels = load_digits().target
+    repeats = {lag: float((labels[:-lag] == labels[lag:]).mean()) for lag in range(50, 250)}
+    assert max(repeats, key=repeats.get) == 130 and repeats[130] > 0.5  # one in ten by chance

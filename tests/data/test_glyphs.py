@@ -18,7 +18,9 @@ from genbook.data import glyph_renderer, glyph_split, glyphs
 from genbook.data._files import data_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKED_MATPLOTLIB = re.search(r"^matplotlib==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M)[1]
+LOCKED_MATPLOTLIB = re.search(
+    r"^matplotlib==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M
+)[1]
 under_lock = pytest.mark.skipif(
     matplotlib.__version__ != LOCKED_MATPLOTLIB,
     reason=f"the pixels are those of matplotlib {LOCKED_MATPLOTLIB}; here is {matplotlib.__version__}",
@@ -53,10 +55,30 @@ def test_loading_needs_no_matplotlib():
 
 def test_file_and_arrays_are_those_of_the_data_card():
     path = data_folder() / "glyphs.npz"
-    card = (data_folder() / "README.md").read_text()
+    card = (data_folder() / "README.md").read_text(encoding="utf-8")
     assert hashlib.sha256(path.read_bytes()).hexdigest() == glyphs.FILE_SHA256
     assert glyphs.digest(glyphs.read_arrays()) == glyphs.ARRAYS_SHA256
     assert glyphs.FILE_SHA256 in card and glyphs.ARRAYS_SHA256 in card
+
+
+def test_figures_of_the_data_card(shipped):
+    card = " ".join((data_folder() / "README.md").read_text(encoding="utf-8").split())
+    held_out = {shipped.captions[i] for i in shipped.caption_index[shipped.held_out].tolist()}
+    braille = sum(caption.startswith("braille") for caption in held_out)
+    first = [caption.split()[0] for caption in shipped.captions]
+    latin = sum(first[i] == "latin" for i in shipped.caption_index.tolist()) / len(shipped)
+    sans = sum(shipped.styles[i][0] == "sans" for i in shipped.font_index.tolist()) / len(shipped)
+    for figure in (
+        f"{len(shipped):,} images of 32×32 pixels, {len(shipped.captions):,} captions",
+        f"{(data_folder() / 'glyphs.npz').stat().st_size:,} bytes",
+        f"{len(held_out)} captions are held out in every font, {len(held_out) - braille} letters with marks and "
+        f"{braille} Braille patterns: {int(shipped.held_out.sum()):,} images",
+        f"{int(shipped.twins.sum())} of the held-out images have a twin",
+        f"the other {int(shipped.scored.sum()):,}",
+        f"{latin:.1%}".replace("%", " % of the images are Latin"),
+        f"{sans:.1%}".replace("%", " % of the images are in one of its four styles"),
+    ):
+        assert figure in card, figure
 
 
 @under_lock
@@ -65,8 +87,9 @@ def test_renderer_reproduces_the_shipped_arrays(tmp_path):
     arrays = glyphs.read_arrays(tmp_path / "again.npz")
     assert glyphs.digest(arrays) == glyphs.ARRAYS_SHA256
     assert outcome["drawn"] == len(arrays["images"])
-    card = (data_folder() / "README.md").read_text()
+    card = (data_folder() / "README.md").read_text(encoding="utf-8")
     assert f"{outcome['drawn']:,} images" in card and f"{outcome['does not fit']:,} left out" in card
+    assert f"{outcome['blank']:,} are" in card and f"{outcome['no picture of its own']:,} code points" in card
     assert [path.name for path in tmp_path.iterdir()] == ["again.npz"]
 
 
@@ -247,7 +270,7 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez_compressed", interrupted)
     with pytest.raises(KeyboardInterrupt):
         glyph_renderer.write(path)
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["glyphs.npz"]
 
 

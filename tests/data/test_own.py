@@ -131,6 +131,11 @@ def test_every_block_of_the_page_runs(tmp_path, monkeypatch, capsys):
     names = {}
     for number, block in enumerate(blocks):
         exec(compile(block, f"{PAGE.name}, block {number}", "exec"), names)
+    from matplotlib import pyplot as plt
+
+    figures = plt.get_fignums()
+    plt.close("all")
+    assert len(figures) == 1
     printed = capsys.readouterr().out
     # what the page says is printed is what is printed
     claimed = re.findall(r"^print\(.*?\)  # (.+)$", "\n".join(blocks), re.M)

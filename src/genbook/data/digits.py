@@ -1,7 +1,8 @@
 """Handwritten digits: 1,797 real scans of 8×8 pixels that come with scikit-learn.
 
 The split is by file order, 1,000 for training, 350 for validation, 447 for the test that is read once. File order
-matters: the scans come in blocks by writer, so that a shuffled split would put every writer on both sides.
+matters: the scans come in blocks by writer (the labels repeat one pattern about every 130 scans), so that a
+shuffled split would put every writer on both sides.
 Source: Alpaydin and Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository (1998);
 what scikit-learn ships is that archive's test file.
 """
