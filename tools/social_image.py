@@ -87,7 +87,7 @@ def save(figure, name, **options):
 def main():
     """Draw both pictures."""
     figure = plt.figure(figsize=(14, 4.6), dpi=110, facecolor="white")
-    axes = figure.add_axes((0, 0.09, 1, 0.91))
+    axes = figure.add_axes((0, 0.12, 1, 0.88))
     draw(axes, "light")
     for place, text in (
         (-0.015, "noise"),
@@ -100,7 +100,7 @@ def main():
             text,
             ha={0.5: "center", 1.06: "left"}.get(place, "right"),
             color="#444444",
-            size=15,
+            size=21,
         )
     save(figure, "cover.png")
 

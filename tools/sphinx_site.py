@@ -1,4 +1,5 @@
-"""What the site needs of Sphinx beyond its configuration: docstrings in Markdown, the measured chapters.
+"""What the site needs of Sphinx beyond its configuration: docstrings in Markdown, the measured
+chapters, and a few repairs of the theme.
 
 Loaded through `sphinx: local_extensions` in `_config.yml`. It imports nothing of genbook.
 """
@@ -10,6 +11,9 @@ from pathlib import Path
 PIECES = re.compile(
     r"\$\$(?P<display>.+?)\$\$|\$(?P<math>[^$\s](?:[^$]*[^$\s])?)\$|(?P<literal>``.+?``)|(?<![:`\w])`(?P<code>[^`]+)`"
 )
+
+EMPTY_HEADER = re.compile(r"<th[^>]*>(?:<p></p>)?</th>")
+FOLD = re.compile(r"(?P<link><a [^>]*>)(?P<name>[^<]+)(?P<end></a>\s*<details[^>]*>)\s*<summary>")
 
 
 def to_rst(text):
@@ -28,6 +32,12 @@ def to_rst(text):
 def docstring_to_rst(app, what, name, obj, options, lines):
     """Convert a docstring in place, before napoleon reads its sections."""
     lines[:] = to_rst("\n".join(lines)).split("\n")
+
+
+def skip_member(app, what, name, obj, skip, options):
+    """Leave out of the reference what a file only imports, what has no docstring, and what is private."""
+    hidden = getattr(obj, "imported", False) or not getattr(obj, "docstring", "x") or name.startswith("_")
+    return True if hidden else skip
 
 
 def chapters_table(path):
@@ -66,6 +76,24 @@ def insert_chapters(app, docname, source):
         source[0] = source[0].replace("<!-- the measured chapters -->", table)
 
 
+def mend_page(app, pagename, templatename, context, doctree):
+    """Leave Thebe out, which loads from a foreign server; name the folding arrows; no empty table heads."""
+    for kind in ("script_files", "css_files"):
+        if kind in context:
+            context[kind] = [file for file in context[kind] if "thebe" not in str(vars(file)).lower()]
+    if "body" in context:
+        context["body"] = EMPTY_HEADER.sub("<td></td>", context["body"])
+    if generate := context.get("generate_toctree_html"):
+
+        def named(*arguments, **options):
+            html = generate(*arguments, **options)
+            if options.get("kind") == "raw":
+                return html
+            return FOLD.sub(r'\g<link>\g<name>\g<end><summary aria-label="Pages below \g<name>">', str(html))
+
+        context["generate_toctree_html"] = named
+
+
 def note_dependency(app, env, docnames):
     """Read the status page again in every build: its numbers live in another file."""
     docnames.append(
@@ -76,6 +104,8 @@ def note_dependency(app, env, docnames):
 def setup(app):
     """Connect the functions above."""
     app.connect("autodoc-process-docstring", docstring_to_rst, priority=1)
+    app.connect("autodoc-skip-member", skip_member)
     app.connect("source-read", insert_chapters)
+    app.connect("html-page-context", mend_page, priority=900)
     app.connect("env-before-read-docs", note_dependency)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
