@@ -22,6 +22,7 @@ __all__ = ["cross_entropy", "entropy", "jensen_shannon", "kl_divergence", "kl_no
 LogDensity = Callable[[Tensor], Tensor]
 
 
+@torch.no_grad()
 def cross_entropy(log_p: LogDensity, log_q: LogDensity, bounds: Tensor, points: int = 1000) -> float:
     r"""Return $-\int p(x) \log q(x)\,dx$ over the box `bounds`; infinite where q is 0 and p is not."""
     grid, volume = midpoints(bounds, points)

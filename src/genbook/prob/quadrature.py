@@ -26,6 +26,7 @@ def midpoints(bounds: Tensor, points: int) -> tuple[Tensor, Tensor]:
     return grid, step.prod()
 
 
+@torch.no_grad()
 def integrate(function: Callable[[Tensor], Tensor], bounds: Tensor, points: int = 1000) -> float:
     """Return the integral of `function` over the box `bounds` by the midpoint rule with `points` per axis.
 

@@ -44,7 +44,7 @@ def show_images(
         top, left = (i // columns) * (h + gap), (i % columns) * (w + gap)
         sheet[top : top + h, left : left + w] = image
     if ax is None:
-        width = 6.6
+        width = 5.6
         _, ax = plt.subplots(
             figsize=(width, max(0.7, width * sheet.shape[0] / sheet.shape[1]) + 0.35 * bool(title))
         )
@@ -60,7 +60,7 @@ def show_points(x: Any, *, meaning: str = "data", ax: Axes | None = None, limit:
     points = np.asarray(x)
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"x must have shape (n, 2), got {points.shape}")
-    ax = plt.subplots(figsize=(3.4, 3.4))[1] if ax is None else ax
+    ax = plt.subplots(figsize=(3.2, 3.2))[1] if ax is None else ax
     ax.scatter(*points[:limit].T, **{"s": 4, "alpha": 0.6, "linewidths": 0, "color": COLOURS[meaning]} | style)
     ax.set_aspect("equal")
     return ax
@@ -93,7 +93,7 @@ def show_density(
             ax.plot(axes[0].numpy(), density.numpy(), **{"color": COLOURS[meaning]} | style)
             return ax
         density = log_prob(torch.cartesian_prod(*axes)).exp().view(points, points)
-    ax = plt.subplots(figsize=(3.4, 3.4))[1] if ax is None else ax
+    ax = plt.subplots(figsize=(3.2, 3.2))[1] if ax is None else ax
     ax.imshow(
         density.T.numpy(),
         origin="lower",

@@ -1,0 +1,112 @@
+"""The Colab rehearsal: the wheel alone, in an environment with Colab's versions, from an empty folder.
+
+`constraints.txt` is a snapshot of what Colab has installed. The rehearsal uses the torch of our lock and this
+machine's Python, as no other torch can be relied on here; the weekly workflow runs in Colab's own image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+from chapters import named_in_toc  # noqa: E402
+from first_cell import FIRST_CELL  # noqa: E402
+
+SNAPSHOT = Path(__file__).with_name("constraints.txt")
+PINS = dict(line.split("==") for line in SNAPSHOT.read_text().split() if "==" in line)
+TORCH = next(line for line in (ROOT / "constraints.txt").read_text().split() if line.startswith("torch=="))
+PIP = ["-m", "pip", "--disable-pip-version-check", "-q"]
+
+
+def run(*command, **options):
+    result = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
+    assert result.returncode == 0, (
+        f"{' '.join(map(str, command))}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
+    )
+    return result.stdout
+
+
+def versions(python):
+    listing = json.loads(run(python, *PIP, "list", "--format=json"))
+    return {p["name"].lower().replace("_", "-"): p["version"] for p in listing}
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, *PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, ROOT)
+    (built,) = folder.glob("genbook-*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def colab(wheel):
+    """An environment with Colab's versions, made once per snapshot, and the wheel installed on top."""
+    key = hashlib.sha256((SNAPSHOT.read_text() + TORCH + sys.version).encode()).hexdigest()[:12]
+    folder = ROOT / "_build" / f"colab-{key}"
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        venv.create(folder, with_pip=True)
+        index = os.environ.get("TORCH_INDEX_URL")
+        run(python, *PIP, "install", *(["--no-deps", "--index-url", index] if index else []), TORCH)
+        run(python, *PIP, "install", TORCH, *(f"{name}=={pin}" for name, pin in PINS.items()))
+        (folder / "ready").touch()
+    run(python, *PIP, "uninstall", "-y", "genbook")
+    before = versions(python)
+    run(python, *PIP, "install", wheel)
+    return python, before, versions(python)
+
+
+def test_the_install_changes_nothing_that_colab_has(colab):
+    _, before, after = colab
+    assert {n: before[n] for n in (p.lower().replace("_", "-") for p in PINS)}.items() <= after.items()
+    assert {n: v for n, v in after.items() if before.get(n) != v} == {"genbook": after["genbook"]}
+
+
+@pytest.mark.parametrize("name", named_in_toc())
+def test_the_chapter_runs_from_an_empty_folder(colab, name, tmp_path):
+    python, *_ = colab
+    shutil.copy(ROOT / "chapters" / f"{name}.ipynb", tmp_path)
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "MPLBACKEND")}
+    environment |= {"PATH": f"{python.parent}:{environment['PATH']}", "JUPYTER_PATH": "", "OMP_NUM_THREADS": "2"}
+    run(python, "-m", "ipykernel", "install", "--sys-prefix", "--name", "python3", env=environment)
+    run(python, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--output", "done.ipynb",
+        "--ExecutePreprocessor.timeout=600", f"{name}.ipynb", cwd=tmp_path, env=environment)  # fmt: skip
+    cells = json.loads((tmp_path / "done.ipynb").read_text())["cells"]
+    assert all(c["execution_count"] for c in cells if c["cell_type"] == "code")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([f"{name}.ipynb", "done.ipynb"])
+
+
+def test_the_package_comes_from_the_wheel_and_carries_its_data(colab, tmp_path):
+    python, *_ = colab
+    code = "import genbook; from genbook.data import glyphs; print(genbook.__file__, len(glyphs.load().images))"
+    where, count = run(python, "-c", code, cwd=tmp_path).split()
+    assert f"_build{os.sep}colab-" in where
+    assert int(count) >= 53_000
+
+
+@pytest.mark.parametrize(
+    ("in_colab", "installed", "expected"), [(True, False, 1), (True, True, 0), (False, False, 0), (False, True, 0)]
+)
+def test_the_first_cell_installs_in_colab_alone(in_colab, installed, expected, monkeypatch):
+    """The cell's own text, with Colab's marker and the search for the package set either way."""
+    import importlib.util
+
+    calls = []
+    source = FIRST_CELL.replace("%pip install", "pip('").replace('book"\n', "book\"')\n")
+    monkeypatch.setitem(sys.modules, "google.colab", object()) if in_colab else None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
+    exec(compile(source, "first cell", "exec"), {"pip": calls.append})
+    assert len(calls) == expected
+    assert all("--quiet" in c and "genbook @ git+https://github.com/" in c and "==" not in c for c in calls)

@@ -1,0 +1,99 @@
+"""Break the library in the ways that tests/mutants.toml lists, one at a time: a break that no test sees is shown.
+
+Each mutant is applied to a copy of src/ in a temporary folder; the layer it names must then fail. The command ends
+with 1 if a mutant survives that is not listed as a survivor, or a listed one is killed after all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+UNIT = {
+    "models": ["tests/models", "tests/parity"],
+    "prob": ["tests/prob"],
+    "samplers": ["tests/samplers"],
+    "evaluate": ["tests/evaluate"],
+    "train.py": ["tests/test_train.py"],
+}
+
+
+def load() -> list[dict]:
+    """Return the mutants, each with its layer; raises ValueError where one does not apply to today's source."""
+    mutants = tomllib.loads((ROOT / "tests" / "mutants.toml").read_text(encoding="utf-8"))["mutant"]
+    for m in mutants:
+        count = (ROOT / "src" / "genbook" / m["file"]).read_text(encoding="utf-8").count(m["find"])
+        if count != 1 or m["find"] == m["replace"]:
+            raise ValueError(f"{m['file']}, {m['why']!r}: find occurs {count} times, it must occur once")
+        m.setdefault("layer", "unit")
+    return mutants
+
+
+def command(mutant: dict) -> list[str]:
+    """Return the test command of the mutant's layer."""
+    python = [sys.executable, "-m", "pytest", "-x", "-q"]
+    if mutant["layer"] == "notebook":
+        flags = ["-o", "addopts=", "-o", "filterwarnings=", "-p", "no:cacheprovider", "--nbval-lax"]
+        return [*python, *flags, "--nbval-current-env", mutant.get("chapter", "chapters/distributions.ipynb")]
+    if mutant["layer"] == "zoo":
+        family = Path(mutant["file"]).stem.title().replace("_", "")
+        family = "GaussianMixture" if family == "Mixture" else family
+        return [*python, "tests/test_zoo.py", "-k", family]
+    return [*python, *UNIT[mutant["file"].split("/")[0]]]
+
+
+def killed(mutant: dict | None, layer_command: list[str]) -> bool:
+    """Apply the mutant (or none) to a copy of the library and return whether the tests fail."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "src" / "genbook"
+        shutil.copytree(ROOT / "src" / "genbook", source, ignore=shutil.ignore_patterns("__pycache__"))
+        (Path(folder) / "data").symlink_to(ROOT / "data")
+        if mutant:
+            path = source / mutant["file"]
+            path.write_text(path.read_text(encoding="utf-8").replace(mutant["find"], mutant["replace"]))
+        environment = os.environ | {"PYTHONPATH": str(source.parent), "OMP_NUM_THREADS": "1", "CI": ""}
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        result = subprocess.run(layer_command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        if result.returncode not in (0, 1):
+            raise RuntimeError(f"the tests did not run: {result.stdout[-2000:]}{result.stderr[-2000:]}")
+        return result.returncode == 1
+
+
+def main() -> int:
+    """Run all mutants, or those whose file or reason holds the word given."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("only", nargs="?", default="", help="part of a file name or of a reason")
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    chosen = [m for m in load() if arguments.only in m["file"] + m["why"]]
+    start, wrong, layers = time.perf_counter(), [], {}
+    for m in chosen:  # first: every layer passes without a mutant, else a kill would mean nothing
+        layers.setdefault(tuple(command(m)), m["layer"])
+    with ThreadPoolExecutor(arguments.workers) as pool:
+        for layer_command, fails in zip(layers, pool.map(lambda c: killed(None, list(c)), layers), strict=True):
+            if fails:
+                raise SystemExit(f"these tests fail without any mutant: {' '.join(layer_command)}")
+        for m, dead in zip(chosen, pool.map(lambda m: killed(m, command(m)), chosen), strict=True):
+            expected = "survives" not in m
+            verdict = f"killed by {m['layer']}" if dead else "SURVIVES"
+            print(
+                f"{m['file']:32s} {verdict:20s} {m['why']}" + ("" if expected else f" ({m['survives']})"),
+                flush=True,
+            )
+            wrong += [m] if dead != expected else []
+    count = sum("survives" not in m for m in chosen) - sum("survives" not in m for m in wrong)
+    print(f"mutants killed: {count} of {len(chosen)}, in {time.perf_counter() - start:.0f} s")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
