@@ -92,6 +92,25 @@ def test_set_repository_carries_the_address_everywhere(copy):
         assert (copy / path.relative_to(ROOT)).read_bytes() == path.read_bytes(), path
 
 
+def test_the_digest_follows_the_address_and_hides_no_edit(copy):
+    import nbformat
+
+    from chapters import digest, stored_faults
+
+    path = copy / "chapters" / f"{CHAPTERS[0]}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.metadata["genbook"]["digest"] == digest(notebook) == tool.digest(json.loads(path.read_text()))
+    tool.set_repository(copy, NEW)
+    moved = nbformat.read(path, as_version=4)
+    assert moved.metadata["genbook"]["digest"] == digest(moved) != digest(notebook)
+
+    code = next(cell for cell in moved.cells if cell.cell_type == "code" and cell.outputs)
+    code.outputs = code.outputs[:-1]  # an edited output must stay visible after a further move
+    nbformat.write(moved, path)
+    tool.set_repository(copy, "https://github.com/" + "/".join(tool.current(ROOT)))
+    assert any("not those of the last execution" in fault for fault in stored_faults(path))
+
+
 @pytest.mark.parametrize(
     "place", ["pyproject.toml", "README.md", "CITATION.cff", "tools/first_cell.py", "chapters/example.ipynb"]
 )

@@ -6,6 +6,7 @@ stood there before. It needs only Python's standard library, may be run again wi
 file whole or not at all. Without an argument it prints the present address and every place that differs.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -76,15 +77,41 @@ def carry(text, ours, owner, name):
     return text
 
 
-def carry_notebook(text, ours, owner, name):
-    """Return a notebook's JSON with the address changed in its cells' source; outputs and ids stay."""
-    notebook, changed = json.loads(text), False
+def joined(value):
+    """Return a multi-line string of a notebook's JSON as one string."""
+    return "".join(value) if isinstance(value, list) else value
+
+
+def digest(notebook):
+    """Return what `chapters.digest` returns, from the bare JSON (this script needs no installed package)."""
+    cells = []
     for cell in notebook["cells"]:
-        before = "".join(cell["source"])
+        outputs = [dict(output) for output in cell.get("outputs", [])]
+        for output in outputs:
+            if "text" in output:
+                output["text"] = joined(output["text"])
+            if "data" in output:
+                output["data"] = {kind: joined(value) for kind, value in output["data"].items()}
+        cells.append([cell["cell_type"], joined(cell["source"]), cell.get("execution_count"), outputs])
+    return hashlib.sha256(json.dumps(cells, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def carry_notebook(text, ours, owner, name):
+    """Return a notebook's JSON with the address changed in its cells' source; outputs and ids stay.
+
+    The digest that ties outputs to sources follows, but only where it held before.
+    """
+    notebook, changed = json.loads(text), False
+    stored = notebook["metadata"].get("genbook", {})
+    held = stored.get("digest") == digest(notebook)
+    for cell in notebook["cells"]:
+        before = joined(cell["source"])
         after = carry(before, ours, owner, name)
         if after != before:
             changed = True
             cell["source"] = after.splitlines(keepends=True) if isinstance(cell["source"], list) else after
+    if held:
+        stored["digest"] = digest(notebook)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n" if changed else text
 
 
