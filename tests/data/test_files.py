@@ -31,5 +31,8 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 
 
 def test_a_folder_that_is_not_there_gives_one_clear_error(tmp_path):
-    with pytest.raises(FileNotFoundError), _files.atomic_write(tmp_path / "none" / "file"):
+    with (
+        pytest.raises(FileNotFoundError, match=r"cannot write .*: there is no folder"),
+        _files.atomic_write(tmp_path / "none" / "file"),
+    ):
         pytest.fail("the block must not run")

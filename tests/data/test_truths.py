@@ -138,6 +138,19 @@ def test_float32_agrees_with_float64():
         torch.testing.assert_close(truth.log_prob(x).double(), truth.log_prob(x.double()), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("share", [0.0, 1 - 1e-12])
+def test_the_most_extreme_draws_have_a_density(monkeypatch, share):
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, share, dtype=torch.float64))
+    board = Checkerboard(cells=7, half_width=1.1)
+    x = board.sample(500, generator=seeded())  # every draw in a corner of its square
+    assert bool(board.log_prob(x).isfinite().all())
+    moon = Moons(noise=0.3).sample(1)
+    if share == 0:  # the smallest radius there is, at angle 0
+        torch.testing.assert_close(moon, torch.tensor([[0.1, 0.0]]))
+    else:
+        assert bool(moon.isfinite().all())
+
+
 def test_densities_worked_out_by_hand():
     x = torch.tensor([[0.5]], dtype=torch.float64)
     one = Mixture1D(weights=[2.0], means=[0.5], scales=[0.25])

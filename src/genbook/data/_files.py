@@ -23,8 +23,13 @@ def data_folder() -> Path:
 
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path`; on success it takes the name `path`, on any error it is removed."""
+    """Open a temporary file beside `path`; on success it takes the name `path`, on any error it is removed.
+
+    Raises FileNotFoundError where the folder of `path` is not there.
+    """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -67,6 +67,7 @@ def _open(font: str, size: int) -> Any:
 
 def _place(face: Any, code: int, canvas: int) -> np.ndarray | None:
     """Return the picture of one code point, `(canvas, canvas)` uint8, or None where the ink does not fit."""
+    import matplotlib
     from matplotlib import ft2font
 
     flags = ft2font.LoadFlags.NO_HINTING if hasattr(ft2font, "LoadFlags") else ft2font.LOAD_NO_HINTING
@@ -81,8 +82,10 @@ def _place(face: Any, code: int, canvas: int) -> np.ndarray | None:
     baseline = unit * BASELINE
     if origin + left < 0 or origin + right > canvas or baseline - top < 0 or baseline - bottom > canvas:
         return None
-    face.draw_glyph_to_bitmap(image, origin, baseline - int(np.ceil(top)), glyph)
-    return image
+    # before 3.11 matplotlib drew on an image class of its own
+    paper = image if matplotlib.__version_info__ >= (3, 11) else ft2font.FT2Image(canvas, canvas)
+    face.draw_glyph_to_bitmap(paper, origin, baseline - int(np.ceil(top)), glyph)
+    return np.asarray(paper).copy()
 
 
 def draw(char: str, font: str, *, size: int = SIZE, canvas: int = CANVAS) -> np.ndarray:
