@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 PIECES = re.compile(
-    r"\$\$(?P<display>.+?)\$\$|\$(?P<math>[^$\s](?:[^$]*[^$\s])?)\$|(?P<literal>``.+?``)|(?<![:`\w])`(?P<code>[^`]+)`"
+    r"\$\$(?P<display>[^$]+)\$\$|\$(?P<math>[^$\s](?:[^$]*[^$\s])?)\$|(?P<literal>``.+?``)|(?<![:`\w])`(?P<code>[^`]+)`"
 )
 
 EMPTY_HEADER = re.compile(r"<th[^>]*>(?:<p></p>)?</th>")

@@ -2,13 +2,21 @@
 // Nothing here is needed to read the page.
 (() => {
   const names = [
-    [".bd-article mjx-container[display='true']", "Formula"],
+    [".bd-article mjx-container[display='true'], .bd-article mjx-container.book-wide-formula", "Formula"],
     [".bd-article pre", "Code or printed text"],
     [".bd-article .pst-scrollable-table-container, .bd-article .table-wrapper", "Table"],
     [".bd-article .cell_output", "Result of the cell"],
     [".bd-sidebar-primary, .bd-sidebar-secondary", "Contents"],
   ];
   const mark = () => {
+    for (const formula of document.querySelectorAll(".bd-article mjx-container:not([display='true'])")) {
+      formula.classList.remove("book-wide-formula");
+      const column = formula.closest("p, li, dd, td, th, figcaption") ?? formula.parentElement;
+      const inner = formula.firstElementChild;
+      if (!column || !inner || !formula.getClientRects().length) continue;
+      const wide = inner.getBoundingClientRect().width > column.clientWidth + 1;
+      formula.classList.toggle("book-wide-formula", wide);
+    }
     for (const [selector, name] of names) {
       for (const element of document.querySelectorAll(selector)) {
         const style = getComputedStyle(element);
