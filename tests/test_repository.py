@@ -388,3 +388,53 @@ def test_scripts_of_continuous_integration_are_sound():
     assert "sed -n 's|^ *- file: *chapters/||p'" in read(".github/colab.sh")
     listed = subprocess.run(["bash", "-c", chapters], cwd=ROOT, capture_output=True, text=True, check=True)
     assert listed.stdout.split() == CHAPTERS
+
+
+# ---- the Makefile -------------------------------------------------------------------------------------------
+
+STUB = """#!/usr/bin/env bash
+echo "$(basename "$0") $*" >> "$LOG"
+[ "$(wc -l < "$LOG")" != "$FAIL" ]
+"""
+
+
+@pytest.mark.parametrize("stage", ["lint", "unit", "notebooks", "site", "colab"])
+def test_a_stage_of_make_test_fails_when_any_of_its_commands_fails(stage, tmp_path):
+    """The stages run with stand-ins for every tool; the n-th command fails, for each n in turn."""
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("make is missing: install it to test the Makefile")
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for folder in ("src", "data", "tests", "tools", ".venv/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in re.search(r"^TOP := (.*)$", read("Makefile"), re.MULTILINE)[1].split():
+        if not re.search(r"[$*]", name):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+    for name in ("_config.yml", "_toc.yml", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).touch()
+    for name in ("python", "ruff", "jupyter-book"):
+        (tmp_path / ".venv" / "bin" / name).write_text(STUB)
+        (tmp_path / ".venv" / "bin" / name).chmod(0o755)
+    for name in (".installed-book", ".installed-all"):
+        (tmp_path / ".venv" / name).touch()
+
+    stamp, log = tmp_path / "_build" / "stamps" / stage, tmp_path / "log"
+
+    def run(fail):
+        stamp.unlink(missing_ok=True)
+        log.write_text("")
+        environment = os.environ | {"LOG": str(log), "FAIL": str(fail), "MAKEFLAGS": "", "VENV": ".venv"}
+        target = str(stamp.relative_to(tmp_path))
+        done = subprocess.run(
+            [make, target], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = run(fail=0)
+    assert code == 0 and stamp.exists(), said
+    commands = log.read_text().splitlines()
+    assert commands
+    for number, command in enumerate(commands, 1):
+        code, said = run(fail=number)
+        assert code != 0 and not stamp.exists(), f"{stage} passes although this failed: {command}\n{said}"
