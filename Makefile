@@ -91,7 +91,7 @@ labs: $(VENV)/.installed-all ## rebuild the live labs from the shipped checkpoin
 	@echo "No lab exists yet."
 
 bench: $(VENV)/.installed-all ## measure again what the chapters quote (stored in benchmarks/)
-	$(PY) -m genbook.cli bench
+	$(PY) -m genbook.cli bench --folder benchmarks
 
 mutants: $(VENV)/.installed-all ## break the library on purpose; every break must be noticed
 	$(PY) tools/mutants.py --workers $(WORKERS)
