@@ -29,8 +29,9 @@ PROSE = """() => {
 BEYOND = """() => {
   const scrolls = e => e && e !== document.body &&
     (/auto|scroll/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
-  return [...document.querySelectorAll("article.bd-article *")]
-    .filter(e => !e.closest("mjx-assistive-mml") && e.getClientRects().length)
+  const drawer = e => innerWidth < 960 && e.closest(".bd-sidebar-primary, .bd-sidebar-secondary");
+  return [...document.querySelectorAll(".bd-container *")]
+    .filter(e => !e.closest("mjx-assistive-mml, .onlyprint") && !drawer(e) && e.getClientRects().length)
     .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !scrolls(e.parentElement))
     .map(e => e.outerHTML.slice(0, 120)).slice(0, 5);
 }"""
@@ -80,11 +81,13 @@ def test_page_fits_and_reads(address, visit):
         "<!--",
     ):
         assert mark not in prose, f"{mark!r} stands in the text: …{prose[max(0, prose.find(mark) - 60) :][:120]}…"
-    formulas, typeset, errors = page.evaluate(
-        "['.math', 'article mjx-container', 'mjx-merror'].map(s => document.querySelectorAll(s).length)"
+    formulas, typeset, errors, raw = page.evaluate(
+        """['.math', 'article mjx-container', 'mjx-merror', 'mjx-mtext .mjx-c5C']
+           .map(selector => document.querySelectorAll(selector).length)"""
     )
     assert typeset >= formulas
     assert errors == 0
+    assert raw == 0, "a backslash is printed inside \\text{…}: that command works only outside of it"
 
     images = page.evaluate(
         """[...document.querySelectorAll('article img:not(.toggler)')]
