@@ -229,6 +229,17 @@ def test_what_scrolls_can_be_reached_by_keyboard(visit):
     assert scrolling and set(scrolling) == {0}
 
 
+def test_formulas_can_be_spoken_without_a_network(visit):
+    here = visit()
+    here.open("pages/notation.html")
+    here.page.evaluate("localStorage.setItem('MathJax-Menu-Settings', JSON.stringify({explorer: true}))")
+    here.open("pages/notation.html")
+    spoken = here.page.locator("article mjx-container [data-semantic-speech]").first
+    spoken.wait_for(state="attached", timeout=15_000)
+    assert spoken.get_attribute("data-semantic-speech")
+    assert not here.faults
+
+
 def test_preview_of_a_shared_link(site):
     for page in ("index.html", "pages/index.html"):
         text = (site / page).read_text(encoding="utf-8")
