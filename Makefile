@@ -64,11 +64,12 @@ check: $(VENV)/.installed-all ## the three-minute subset for daily work
 	$(MAKE) --no-print-directory $(STAMPS)/lint
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow" tests
 
+# One shell with -e a stage: its commands are joined by `;`, for a failure left of `&&` would not stop it.
 STAGE = @mkdir -p $(STAMPS); start=$$SECONDS; echo "== $(@F)";
 DONE = ; echo "$(@F): passed, $$((SECONDS - start)) s" > $@; cat $@
 
 $(STAMPS)/lint: $(PACKAGE) $(PAGES) $(TESTS) $(TOP) $(VENV)/.installed-all
-	$(STAGE) $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check -q src tests tools && $(PY) tools/notebooks.py pairs $(DONE)
+	$(STAGE) $(VENV)/bin/ruff check -q .; $(VENV)/bin/ruff format --check -q src tests tools; $(PY) tools/notebooks.py pairs $(DONE)
 
 $(STAMPS)/unit: $(PACKAGE) $(PAGES) $(TESTS) $(TOP) $(VENV)/.installed-all
 	$(STAGE) $(PY) -m pytest -n $(WORKERS) --dist loadfile tests --ignore tests/site --ignore tests/colab $(PYTEST_FLAGS) $(DONE)
@@ -77,8 +78,8 @@ $(STAMPS)/notebooks: $(PACKAGE) $(PAGES) $(TESTS) $(VENV)/.installed-all
 	$(STAGE) $(PY) tools/notebooks.py test --workers $(WORKERS) $(DONE)
 
 $(STAMPS)/site: $(PACKAGE) $(PAGES) $(TESTS) $(VENV)/.installed-all
-	$(STAGE) rm -rf _build/fresh && $(VENV)/bin/jupyter-book build . -q -n -W --keep-going --all --path-output _build/fresh \
-	  && $(PY) -m pytest -n $(WORKERS) tests/site $(PYTEST_FLAGS) $(DONE)
+	$(STAGE) rm -rf _build/fresh; $(VENV)/bin/jupyter-book build . -q -n -W --keep-going --all --path-output _build/fresh; \
+	  $(PY) -m pytest -n $(WORKERS) tests/site $(PYTEST_FLAGS) $(DONE)
 
 $(STAMPS)/colab: $(PACKAGE) $(PAGES) $(TESTS) $(VENV)/.installed-all
 	$(STAGE) $(PY) -m pytest tests/colab $(PYTEST_FLAGS) $(DONE)

@@ -151,3 +151,10 @@ def test_metropolis_refuses_a_start_without_density():
         metropolis(lambda x: torch.full((len(x),), -math.inf), torch.zeros(1, 1), 3, 1.0)
     with pytest.raises(ValueError, match=r"start must have shape"):
         metropolis(lambda x: x, torch.zeros(3), 3, 1.0)
+
+
+def test_inverse_transform_spreads_draws_within_a_cell():
+    grid, cumulative = torch.tensor([2.0, 4.0, 5.0]), torch.tensor([0.0, 0.5, 1.0])
+    x = inverse_transform(grid, cumulative, 5000, generator=generator())
+    law = stats.rv_histogram(([0.5, 0.5], [2.0, 4.0, 5.0]), density=False)
+    assert stats.kstest(x.numpy(), law.cdf).pvalue > 1e-3

@@ -32,8 +32,9 @@ def log_multivariate_normal(x: Tensor, means: Tensor, scale_tril: Tensor) -> Ten
     covariance, $\Sigma = L L^\top$. The quadratic form is $\lVert L^{-1}(x-\mu)\rVert^2$ and the
     log-determinant is twice the sum of the logs of the diagonal of $L$.
     """
-    offset = x.T - means.unsqueeze(-1)  # (K, d, n)
-    whitened = torch.linalg.solve_triangular(scale_tril, offset, upper=False)
+    eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+    whiten = torch.linalg.solve_triangular(scale_tril, eye, upper=False)  # L⁻¹ once, then plain products
+    whitened = whiten @ (x.T - means.unsqueeze(-1))  # (K, d, n)
     half_log_det = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)  # (K,)
     return (-0.5 * whitened.square().sum(1) - half_log_det[:, None] - 0.5 * x.shape[-1] * LOG_TWO_PI).T
 
