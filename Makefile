@@ -18,7 +18,8 @@ unexport PYTHONPATH
 STAMPS := _build/stamps
 
 PACKAGE := $(shell find src data -type f -not -name '*.pyc' -not -path '*/__pycache__/*')
-PAGES := $(shell find chapters assignments pages _static _extra benchmarks -type f -not -name '*.pyc' 2>/dev/null) _config.yml _toc.yml
+PAGES := $(shell find chapters assignments pages _static _extra _templates benchmarks -type f -not -name '*.pyc' 2>/dev/null) \
+  _config.yml _toc.yml genindex.md tools/sphinx_site.py
 TESTS := $(shell find tests tools -type f -not -name '*.pyc' 2>/dev/null) Makefile pyproject.toml constraints.txt
 TOP := README.md CONTRIBUTING.md CITATION.cff environment.yml
 

@@ -44,7 +44,7 @@ def show_images(
         top, left = (i // columns) * (h + gap), (i % columns) * (w + gap)
         sheet[top : top + h, left : left + w] = image
     if ax is None:
-        width = 5.6
+        width = 5.2
         _, ax = plt.subplots(
             figsize=(width, max(0.7, width * sheet.shape[0] / sheet.shape[1]) + 0.35 * bool(title))
         )
