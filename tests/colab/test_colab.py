@@ -37,8 +37,11 @@ def run(*command, **options):
 
 
 def versions(python):
-    listing = json.loads(run(python, *PIP, "list", "--format=json"))
-    return {p["name"].lower().replace("_", "-"): p["version"] for p in listing}
+    listing = (
+        "import importlib.metadata as m; print(*[d.metadata['Name'] + '=' + d.version for d in m.distributions()])"
+    )
+    pairs = (entry.split("=") for entry in run(python, "-c", listing).split())
+    return {name.lower().replace("_", "-"): version for name, version in pairs}
 
 
 @pytest.fixture(scope="session")
