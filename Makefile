@@ -21,7 +21,7 @@ PACKAGE := $(shell find src data -type f -not -name '*.pyc' -not -path '*/__pyca
 PAGES := $(shell find chapters assignments pages _static _extra _templates benchmarks -type f -not -name '*.pyc' 2>/dev/null) \
   _config.yml _toc.yml genindex.md tools/sphinx_site.py
 TESTS := $(shell find tests tools -type f -not -name '*.pyc' 2>/dev/null) Makefile pyproject.toml constraints.txt
-TOP := README.md CONTRIBUTING.md CITATION.cff environment.yml
+TOP := README.md CONTRIBUTING.md CHANGELOG.md LICENSE CITATION.cff environment.yml $(shell find .ci .github -type f)
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
