@@ -62,6 +62,8 @@ def execute(name: str, threads: int) -> tuple[str, dict]:
         subprocess.run([sys.executable, "-m", "jupytext", "--quiet", "--update", "--to", "ipynb",
                         str(path.with_suffix(".md"))], check=True)  # fmt: skip
         notebook = nbformat.read(path, as_version=4)
+        for cell, source in zip(notebook.cells, jupytext.read(path.with_suffix(".md")).cells, strict=True):
+            cell.metadata = source.metadata  # an update may leave the tags of the cell that stood there before
     else:
         notebook = jupytext.read(path.with_suffix(".md"))
     os.environ["OMP_NUM_THREADS"] = str(threads)
