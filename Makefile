@@ -63,7 +63,7 @@ test: $(addprefix $(STAMPS)/,lint unit notebooks site colab) ## everything, as C
 
 check: $(VENV)/.installed-all ## the three-minute subset for daily work
 	$(MAKE) --no-print-directory $(STAMPS)/lint
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow" tests
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow" tests --ignore tests/site --ignore tests/colab
 
 # One shell with -e a stage: its commands are joined by `;`, for a failure left of `&&` would not stop it.
 STAGE = @mkdir -p $(STAMPS); start=$$SECONDS; echo "== $(@F)";
