@@ -2,7 +2,8 @@
 
 The split is by file order, 1,000 for training, 350 for validation, 447 for the test that is read once. File order
 matters: the scans come in blocks by writer (the labels repeat one pattern about every 130 scans), so that a
-shuffled split would put every writer on both sides.
+shuffled split would put every writer on both sides. The two cuts fall inside a block: the first 29 scans of the
+validation part, and the first 65 of the test part, continue the block before them.
 Source: Alpaydin and Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository (1998);
 what scikit-learn ships is that archive's test file.
 """
