@@ -22,7 +22,7 @@ UNIT = {
     "models": ["tests/models", "tests/parity"],
     "prob": ["tests/prob"],
     "samplers": ["tests/samplers"],
-    "evaluate": ["tests/evaluate"],
+    "evaluate": ["tests/evaluate", "tests/parity/test_metric_parity.py"],
     "train.py": ["tests/test_train.py"],
 }
 
