@@ -1,6 +1,8 @@
 # How Generative AI Works: `make book` builds the site, `make test` checks everything, `make help` lists the rest.
 SHELL := bash
+# GNU make 3.81, which macOS brings, knows no .SHELLFLAGS: recipes of several commands begin with $(STRICT) as well.
 .SHELLFLAGS := -Eeuo pipefail -c
+STRICT = set -Eeuo pipefail;
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -12,16 +14,19 @@ TORCH_INDEX_URL ?=
 PORT ?= 8000
 
 PY := $(VENV)/bin/python
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PATH := $(abspath $(VENV))/bin:$(PATH)
 export PYTHONUTF8 := 1
-unexport PYTHONPATH
+unexport PYTHONPATH PYTEST_ADDOPTS
 STAMPS := _build/stamps
 
-PACKAGE := $(shell find src data -type f -not -name '*.pyc' -not -path '*/__pycache__/*')
-PAGES := $(shell find chapters assignments pages _static _extra _templates benchmarks -type f -not -name '*.pyc' 2>/dev/null) \
-  _config.yml _toc.yml genindex.md tools/sphinx_site.py
-TESTS := $(shell find tests tools -type f -not -name '*.pyc' 2>/dev/null) Makefile pyproject.toml constraints.txt
-TOP := README.md CONTRIBUTING.md CHANGELOG.md LICENSE CITATION.cff environment.yml $(shell find .ci .github -type f)
+# What the targets depend on. A name with a space or a colon would be several names, or a rule, to make.
+SIFT := -type f -not -name '*.pyc' -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*'
+IN = $(shell find $(1) $(SIFT) -not -path '*[ :]*' 2>/dev/null)
+PAGE_FOLDERS := chapters assignments pages _static _extra _templates benchmarks
+PACKAGE := $(call IN,src data)
+PAGES := $(call IN,$(PAGE_FOLDERS)) _config.yml _toc.yml genindex.md tools/sphinx_site.py
+TESTS := $(call IN,tests tools) Makefile pyproject.toml constraints.txt
+TOP := README.md CONTRIBUTING.md CHANGELOG.md LICENSE CITATION.cff environment.yml .gitignore $(call IN,.ci .github)
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,12 +36,12 @@ $(VENV)/bin/python:
 	$(PYTHON) tools/check_python.py
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed-book: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.installed-book: pyproject.toml constraints.txt tools/requirements.py | $(VENV)/bin/python
 	$(PY) tools/requirements.py book > $(VENV)/book.txt
 	$(PY) -m pip install -q --disable-pip-version-check -r $(VENV)/book.txt -c constraints.txt
 	@touch $@
 
-$(VENV)/.installed-all: pyproject.toml constraints.txt $(VENV)/.installed-book
+$(VENV)/.installed-all: pyproject.toml constraints.txt tools/requirements.py $(VENV)/.installed-book
 	$(PY) -m pip install -q --disable-pip-version-check $(if $(TORCH_INDEX_URL),--no-deps --index-url $(TORCH_INDEX_URL)) "$$(grep '^torch==' constraints.txt)"
 	$(PY) tools/requirements.py core test grade > $(VENV)/all.txt
 	$(PY) -m pip install -q --disable-pip-version-check -r $(VENV)/all.txt -c constraints.txt
@@ -47,8 +52,10 @@ $(VENV)/.installed-all: pyproject.toml constraints.txt $(VENV)/.installed-book
 book: _build/html/.built ## build the site from the stored outputs; prints where to open it
 	@echo "The book is built. Open  file://$(CURDIR)/_build/html/index.html  or run  make serve"
 
-_build/html/.built: $(PAGES) $(PACKAGE) | $(VENV)/.installed-book
-	$(VENV)/bin/jupyter-book build . -q -n -W --keep-going $(if $(FRESH),--all)
+# After a file came or went the whole site is made anew: nothing else would take away the page of a deleted file.
+_build/html/.built: $(PAGES) $(PACKAGE) $(STAMPS)/files | $(VENV)/.installed-book
+	$(if $(filter $(STAMPS)/files,$?),rm -rf _build/html)
+	$(VENV)/bin/jupyter-book build . -q -n -W --keep-going $(if $(FRESH)$(filter $(STAMPS)/files,$?),--all)
 	@touch $@
 
 serve: book ## serve the site on this machine (PORT=8000)
@@ -59,30 +66,39 @@ lab: $(VENV)/.installed-all ## open the chapters in JupyterLab with everything i
 
 # ---- tests: each stage leaves a stamp, so that a second run with nothing changed has nothing to do -----------
 test: $(addprefix $(STAMPS)/,lint unit notebooks site colab) ## everything, as CI runs it
-	@echo "All stages passed:"; cat $(addprefix $(STAMPS)/,lint unit notebooks site colab)
+	@$(if $(PYTEST_FLAGS),echo "Passed with PYTEST_FLAGS=$(PYTEST_FLAGS)",$(STRICT) echo "All stages passed:"; cat $^)
 
 check: $(VENV)/.installed-all ## the three-minute subset for daily work
 	$(MAKE) --no-print-directory $(STAMPS)/lint
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow" tests --ignore tests/site --ignore tests/colab
 
-# One shell with -e a stage: its commands are joined by `;`, for a failure left of `&&` would not stop it.
-STAGE = @mkdir -p $(STAMPS); start=$$SECONDS; echo "== $(@F)";
-DONE = ; echo "$(@F): passed, $$((SECONDS - start)) s" > $@; cat $@
+# What a stamp's dates cannot tell: a file that was deleted, another CI or TORCH_INDEX_URL. Replaced only on change.
+$(STAMPS)/files: FORCE
+	@$(STRICT) mkdir -p $(@D); \
+	  { find src data $(PAGE_FOLDERS) tests tools .ci .github $(SIFT) 2>/dev/null || true; } | LC_ALL=C sort > $@.new; \
+	  echo "CI=$${CI:-} TORCH_INDEX_URL=$(TORCH_INDEX_URL)" >> $@.new; \
+	  if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
-$(STAMPS)/lint: $(PACKAGE) $(PAGES) $(TESTS) $(TOP) $(VENV)/.installed-all
+# One shell with -e a stage: its commands are joined by `;`, for a failure left of `&&` would not stop it.
+# With PYTEST_FLAGS only part of the tests may run, so no stamp is left.
+STAGE = @$(STRICT) mkdir -p $(STAMPS); start=$$SECONDS; echo "== $(@F)";
+PASSED = echo "$(@F): passed, $$((SECONDS - start)) s"
+DONE = ; $(PASSED)$(if $(PYTEST_FLAGS),, > $@; cat $@)
+
+$(STAMPS)/lint: $(PACKAGE) $(PAGES) $(TESTS) $(TOP) $(STAMPS)/files $(VENV)/.installed-all
 	$(STAGE) $(VENV)/bin/ruff check -q .; $(VENV)/bin/ruff format --check -q src tests tools; $(PY) tools/notebooks.py pairs $(DONE)
 
-$(STAMPS)/unit: $(PACKAGE) $(PAGES) $(TESTS) $(TOP) $(VENV)/.installed-all
+$(STAMPS)/unit: $(PACKAGE) $(PAGES) $(TESTS) $(TOP) $(STAMPS)/files $(VENV)/.installed-all
 	$(STAGE) $(PY) -m pytest -n $(WORKERS) --dist loadfile tests --ignore tests/site --ignore tests/colab $(PYTEST_FLAGS) $(DONE)
 
-$(STAMPS)/notebooks: $(PACKAGE) $(PAGES) $(TESTS) $(VENV)/.installed-all
+$(STAMPS)/notebooks: $(PACKAGE) $(PAGES) $(TESTS) $(STAMPS)/files $(VENV)/.installed-all
 	$(STAGE) $(PY) tools/notebooks.py test --workers $(WORKERS) $(DONE)
 
-$(STAMPS)/site: $(PACKAGE) $(PAGES) $(TESTS) $(VENV)/.installed-all
+$(STAMPS)/site: $(PACKAGE) $(PAGES) $(TESTS) $(TOP) $(STAMPS)/files $(VENV)/.installed-all
 	$(STAGE) rm -rf _build/fresh; $(VENV)/bin/jupyter-book build . -q -n -W --keep-going --all --path-output _build/fresh; \
 	  $(PY) -m pytest -n $(WORKERS) tests/site $(PYTEST_FLAGS) $(DONE)
 
-$(STAMPS)/colab: $(PACKAGE) $(PAGES) $(TESTS) $(VENV)/.installed-all
+$(STAMPS)/colab: $(PACKAGE) $(PAGES) $(TESTS) $(TOP) $(STAMPS)/files $(VENV)/.installed-all
 	$(STAGE) $(PY) -m pytest tests/colab $(PYTEST_FLAGS) $(DONE)
 
 # ---- making things ------------------------------------------------------------------------------------------
@@ -99,7 +115,8 @@ mutants: $(VENV)/.installed-all ## break the library on purpose; every break mus
 	$(PY) tools/mutants.py --workers $(WORKERS)
 
 lint: $(VENV)/.installed-all ## ruff on code and notebooks; the pairs in step
-	$(MAKE) --no-print-directory -B $(STAMPS)/lint
+	@rm -f $(STAMPS)/lint
+	@$(MAKE) --no-print-directory $(STAMPS)/lint
 
 glyphs: $(VENV)/.installed-all ## draw the glyph set again from matplotlib's fonts
 	$(PY) -m genbook.data.glyph_renderer data/glyphs.npz
@@ -113,4 +130,4 @@ set-repository: ## carry the repository's address everywhere: make set-repositor
 clean: ## remove what was built (not the environment)
 	rm -rf _build dist .ruff_cache .hypothesis
 
-.PHONY: help book serve lab test check execute labs bench mutants lint glyphs lock set-repository clean
+.PHONY: FORCE help book serve lab test check execute labs bench mutants lint glyphs lock set-repository clean

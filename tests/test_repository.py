@@ -399,14 +399,17 @@ echo "$(basename "$0") $*" >> "$LOG"
 """
 
 
-@pytest.mark.parametrize("stage", ["lint", "unit", "notebooks", "site", "colab"])
-def test_a_stage_of_make_test_fails_when_any_of_its_commands_fails(stage, tmp_path):
-    """The stages run with stand-ins for every tool; the n-th command fails, for each n in turn."""
+STAGES = ["lint", "unit", "notebooks", "site", "colab"]
+
+
+@pytest.fixture
+def stand_ins(tmp_path):
+    """A folder where every tool is a stand-in; in `run(target, fail=n)` the n-th command that make starts fails."""
     make = shutil.which("make")
     if make is None:
         pytest.skip("make is missing: install it to test the Makefile")
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for folder in ("src", "data", "tests", "tools", ".venv/bin"):
+    for folder in ("src", "data", "tests", "chapters", ".venv/bin"):
         (tmp_path / folder).mkdir(parents=True)
     for name in re.findall(r"[\w./-]+", read("Makefile")):  # what the stages depend on; empty files will do
         if name != "Makefile" and not name.startswith((".venv", "/")) and (ROOT / name).is_file():
@@ -418,22 +421,64 @@ def test_a_stage_of_make_test_fails_when_any_of_its_commands_fails(stage, tmp_pa
     for name in (".installed-book", ".installed-all"):
         (tmp_path / ".venv" / name).touch()
 
-    stamp, log = tmp_path / "_build" / "stamps" / stage, tmp_path / "log"
-
-    def run(fail):
-        stamp.unlink(missing_ok=True)
-        log.write_text("")
-        environment = os.environ | {"LOG": str(log), "FAIL": str(fail), "MAKEFLAGS": "", "VENV": ".venv"}
-        target = str(stamp.relative_to(tmp_path))
+    def run(*arguments, fail=0, **variables):
+        (tmp_path / "log").write_text("")
+        environment = {k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "PYTEST_FLAGS"}}
+        environment |= {"LOG": str(tmp_path / "log"), "FAIL": str(fail), "VENV": ".venv"} | variables
         done = subprocess.run(
-            [make, target], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            [make, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
-        return done.returncode, done.stdout + done.stderr
+        return done.returncode, (tmp_path / "log").read_text().splitlines(), done.stdout + done.stderr
 
-    code, said = run(fail=0)
+    return tmp_path, run
+
+
+@pytest.mark.parametrize("flags", [[], [".SHELLFLAGS=-c"]], ids=["make 4", "make 3.81"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_of_make_test_fails_when_any_of_its_commands_fails(stage, flags, stand_ins):
+    """The n-th command fails, for each n in turn; make 3.81 (macOS) ignores `.SHELLFLAGS`."""
+    folder, run = stand_ins
+    stamp = folder / "_build" / "stamps" / stage
+    code, commands, said = run(f"_build/stamps/{stage}", *flags)
     assert code == 0 and stamp.exists(), said
-    commands = log.read_text().splitlines()
     assert commands
     for number, command in enumerate(commands, 1):
-        code, said = run(fail=number)
+        stamp.unlink(missing_ok=True)
+        code, _, said = run(f"_build/stamps/{stage}", *flags, fail=number)
         assert code != 0 and not stamp.exists(), f"{stage} passes although this failed: {command}\n{said}"
+
+
+def test_make_test_runs_again_exactly_when_something_changed(stand_ins):
+    folder, run = stand_ins
+    (folder / "chapters" / "a name with spaces.md").touch()
+    (folder / "tests" / "test_old.py").touch()
+    (folder / "README.md").touch()
+    code, all_commands, said = run("test")
+    assert code == 0 and len(all_commands) >= len(STAGES), said
+    assert run("test")[:2] == (0, []), "a second run had something to do"
+    (folder / "tests" / "test_old.py").unlink()
+    assert run("test")[:2] == (0, all_commands), "a deleted file went unnoticed"
+    (folder / "chapters" / "a name with spaces.md").unlink()
+    assert run("test")[:2] == (0, all_commands), "a deleted chapter went unnoticed"
+    assert run("test", TORCH_INDEX_URL="https://example.com")[:2] == (0, all_commands)
+    assert run("test", CI="true")[1] == all_commands == run("test", CI="")[1]
+    assert run("lint")[:2] == (0, all_commands[:3]), "make lint does nothing but lint"
+    os.utime(folder / ".gitignore", (4e9, 4e9))
+    assert {"lint", "unit", "site", "colab"} <= set(re.findall(r"^== (\w+)", run("test")[2], re.MULTILINE))
+
+
+def test_part_of_the_tests_leaves_no_stamp(stand_ins):
+    folder, run = stand_ins
+    code, commands, said = run("test", PYTEST_FLAGS="-k digits")
+    assert code == 0 and any(c.endswith("-k digits") for c in commands), said
+    assert "All stages passed" not in said
+    assert [p.name for p in (folder / "_build" / "stamps").iterdir()] == ["files"]
+
+
+def test_the_environment_may_lie_anywhere(stand_ins, tmp_path_factory):
+    folder, run = stand_ins
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "venv"
+    (folder / ".venv").rename(elsewhere)
+    (elsewhere / "bin" / "python").write_text('#!/usr/bin/env bash\necho "$PATH" >> "$LOG"\n')
+    code, commands, said = run("_build/stamps/colab", VENV=str(elsewhere))
+    assert code == 0 and commands[0].split(":")[0] == str(elsewhere / "bin"), said
