@@ -13,6 +13,7 @@ from torch import nn
 
 from genbook import train
 from genbook.data.truths import Mixture1D
+from genbook.models.histogram import Histogram
 from genbook.models.mixture import GaussianMixture
 
 
@@ -246,6 +247,57 @@ def test_it_runs_outside_the_main_thread_too():
     assert lengths == [3]
 
 
+def test_files_of_others_beside_the_checkpoint_are_left_alone(tmp_path):
+    train.save_weights(Noisy(), tmp_path / "run-2024.safetensors")
+    train.fit(Noisy(), data(), steps=4, checkpoint=tmp_path / "run", checkpoint_every=2, **QUIET)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run-2024.safetensors", "run-4.safetensors", "run.json"]
+    train.fit(Noisy(), data(), steps=6, checkpoint=tmp_path / "odd[1]", checkpoint_every=2, **QUIET)
+    train.fit(Noisy(), data(), steps=8, checkpoint=tmp_path / "odd[1]", checkpoint_every=2, **QUIET)
+    assert [p.name for p in tmp_path.glob("odd*.safetensors")] == ["odd[1]-8.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"optimizer": torch.optim.SGD}, {"clip": 1.0}, {"data": data() + 1}, {"ema": 0.5}, {"learning_rate": 0.5}],
+    ids=lambda c: next(iter(c)),
+)
+def test_a_checkpoint_is_of_one_plan(tmp_path, change):
+    train.fit(Noisy(), data(), steps=5, checkpoint=tmp_path / "run", **QUIET)
+    m = Noisy()
+    if "ema" in change:
+        change = {"ema": train.Ema(m, change["ema"])}
+    options = {"steps": 9, "checkpoint": tmp_path / "run"} | QUIET | change
+    with pytest.raises(ValueError, match=f"another run, {next(iter(change))} differ"):
+        train.fit(m, options.pop("data", data()), **options)
+    assert m.weight.item() == 1  # nothing was half-loaded
+
+
+def test_tied_weights_can_be_saved(tmp_path):
+    m = nn.Linear(3, 3)
+    m.twin = m.weight
+    train.save_weights(m, tmp_path / "w.safetensors")
+    assert set(load_file(tmp_path / "w.safetensors")) == {"weight", "bias", "twin"}
+
+
+def test_validation_leaves_frozen_parts_frozen():
+    m = Noisy()
+    m.norm = nn.BatchNorm1d(1)
+    m.norm.eval()
+    train.fit(m, data(), steps=4, validation=data(32), validate_every=2, **QUIET)
+    assert m.training and not m.norm.training
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_step():
+    class Root(Noisy):
+        def loss(self, x):
+            return (self.weight - 1).abs().sqrt().sum()
+
+    m = Root()
+    with pytest.raises(FloatingPointError, match="the gradient is nan at step 0"):
+        train.fit(m, data(), steps=1, **QUIET)
+    assert m.weight.item() == 1
+
+
 # ---- refusals ---------------------------------------------------------------------------------------------------
 def test_a_loss_that_is_not_finite_stops_the_run_with_advice():
     class Bad(Noisy):
@@ -259,8 +311,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_advice():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"model": nn.Linear(1, 1)}, TypeError, r"model must answer loss\(x\); Linear does not"),
-        ({"data": torch.zeros(0, 1)}, ValueError, "data must be a tensor with at least one example"),
+        ({"model": nn.Linear(1, 1)}, TypeError, r"Module that answers loss\(x\); Linear is not"),
+        ({"model": Histogram(3)}, TypeError, r"Module that answers loss\(x\); Histogram is not"),
+        ({"clip": -1.0}, ValueError, "clip must be a finite number > 0"),
+        ({"validate_every": 0}, ValueError, "validate_every must be at least 1"),
+        ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be at least 1"),
+        ({"data": torch.zeros(0, 1)}, ValueError, r"at least one example, got \(0, 1\)"),
         ({"data": [1.0]}, ValueError, "at least one example, got list"),
         ({"steps": 2.5}, TypeError, "steps must be a whole number"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),

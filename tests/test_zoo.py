@@ -167,6 +167,7 @@ def test_learns_its_truth(specimen):
     """The KL divergence from the truth, over fresh points, is below the stated figure and above zero."""
     model, truth = fitted(specimen), specimen.truth
     x = truth.sample(20_000, generator=generator(21))
+    assert not bool(model.log_prob(x).isnan().any())
     x = x[torch.isfinite(model.log_prob(x))]
     assert len(x) > 19_900
     gap = truth.log_prob(x.double()) - model.log_prob(x.double())
@@ -218,7 +219,8 @@ def test_weights_survive_a_file(specimen, tmp_path):
 @each
 def test_bad_points_are_refused_by_name(specimen):
     model, dim = fitted(specimen), specimen.truth.dim
-    for call in (model.log_prob, specimen.make().fit):
+    calls = [model.log_prob, specimen.make().fit] + ([model.score] if "score" in specimen.calls else [])
+    for call in calls:
         with pytest.raises(TypeError, match="x must be a floating-point tensor, got"):
             call(torch.zeros(3, dim, dtype=torch.long))
         with pytest.raises(TypeError, match="x must be a floating-point tensor, got list"):
@@ -233,6 +235,19 @@ def test_bad_points_are_refused_by_name(specimen):
         model.log_prob(torch.zeros(3, dim + 1))
     with pytest.raises(ValueError, match="infinite"):
         specimen.make().fit(torch.full((3, dim), math.inf))
+
+
+@each
+def test_learning_again_forgets_the_first_data(specimen):
+    x = training_data(specimen)[:400]
+    other = x if specimen.levels else x * 3 + 7
+    options = {"generator": generator(2)} if "generator" in specimen.family.fit.__annotations__ else {}
+    twice = specimen.make().fit(x, **options)
+    options = {"generator": generator(3)} if options else {}
+    twice.fit(other.clone(), **options)
+    options = {"generator": generator(3)} if options else {}
+    once = specimen.make().fit(other.clone(), **options)
+    assert torch.equal(twice.log_prob(other), once.log_prob(other))
 
 
 @each

@@ -5,6 +5,9 @@ This module lies under all rooms: any of them may import it, and it imports none
 
 from __future__ import annotations
 
+import math
+from numbers import Integral, Real
+
 import torch
 from torch import Tensor
 
@@ -34,16 +37,16 @@ def check_points(x: Tensor, dim: int | None = None, *, name: str = "x", finite: 
 
 def check_count(n: int, *, name: str = "n", least: int = 1) -> int:
     """Return `n` if it is a whole number of at least `least`, else raise TypeError or ValueError."""
-    if isinstance(n, bool) or not isinstance(n, int):
+    if isinstance(n, bool) or not isinstance(n, Integral):
         raise TypeError(f"{name} must be a whole number, got {n!r}")
     if n < least:
         raise ValueError(f"{name} must be at least {least}, got {n}")
-    return n
+    return int(n)
 
 
 def check_positive(value: float, *, name: str, zero: bool = False) -> float:
     """Return `value` if it is a finite number above 0 (or 0 itself, if `zero`), else raise ValueError."""
-    good = isinstance(value, int | float) and value == value and abs(value) != float("inf")
+    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not good or value < 0 or (value == 0 and not zero):
         raise ValueError(f"{name} must be a finite number {'≥' if zero else '>'} 0, got {value!r}")
-    return value
+    return float(value)

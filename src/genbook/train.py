@@ -118,7 +118,7 @@ def _write(path: Path, write: Callable[[Path], None]) -> None:
 
 def save_weights(model: nn.Module, path: str | Path) -> None:
     """Write the parameters and buffers of `model` to a `.safetensors` file, whole or not at all."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     _write(Path(path), lambda temporary: save_file(tensors, temporary))
 
 
@@ -172,22 +172,37 @@ def fit(
     Raises TypeError for a model without `loss`, ValueError for empty data or a checkpoint of another run, and
     FloatingPointError as soon as the loss is not finite.
     """
-    if not callable(getattr(model, "loss", None)):
-        raise TypeError(f"model must answer loss(x); {type(model).__name__} does not")
-    if not isinstance(data, Tensor) or len(data) == 0:
-        raise ValueError(f"data must be a tensor with at least one example, got {type(data).__name__}")
+    if not isinstance(model, nn.Module) or not callable(getattr(model, "loss", None)):
+        raise TypeError(f"model must be a torch.nn.Module that answers loss(x); {type(model).__name__} is not")
+    if not isinstance(data, Tensor) or data.ndim == 0 or len(data) == 0:
+        what = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
+        raise ValueError(f"data must be a tensor with at least one example, got {what}")
     check_count(steps, name="steps", least=0)
     size = min(check_count(batch_size, name="batch_size"), len(data))
     check_positive(learning_rate, name="learning_rate")
+    check_count(validate_every, name="validate_every")
+    check_count(checkpoint_every, name="checkpoint_every")
+    clip = math.inf if clip is None else check_positive(clip, name="clip")
     parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError(f"model has no parameter to train: {type(model).__name__}")
     device = parameters[0].device
     optimiser = optimizer(parameters, lr=learning_rate)
     history = History()
-    plan = {"batch_size": size, "learning_rate": learning_rate, "seed": seed, "examples": len(data)}
+    plan = {
+        "batch_size": size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "optimizer": type(optimiser).__name__,
+        "clip": None if clip == math.inf else clip,
+        "ema": None if ema is None else ema.decay,
+        "data": [list(data.shape), float(data.double().sum())],
+        "parameters": {name: list(value.shape) for name, value in model.state_dict().items()},
+    }
     store = None if checkpoint is None else _Checkpoint(Path(checkpoint), plan)
     cast = torch.autocast(device.type, torch.bfloat16) if autocast and has_bf16(device) else nullcontext()
 
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _interruptible() as asked:
+    with torch.random.fork_rng(devices=_forked(device)), _interruptible() as asked:
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         if store is not None:
@@ -212,7 +227,13 @@ def fit(
                 )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            norm = nn.utils.clip_grad_norm_(parameters, math.inf if clip is None else clip)
+            norm = nn.utils.clip_grad_norm_(parameters, clip)
+            if not math.isfinite(float(norm)):
+                bar.close()
+                raise FloatingPointError(
+                    f"the gradient is {float(norm)} at step {history.steps}, where the loss is {loss.item():.4g}: "
+                    "look for a square root, logarithm or division at 0"
+                )
             optimiser.step()
             if ema is not None:
                 ema.update(model)
@@ -240,12 +261,18 @@ def _batch(n: int, size: int, generator: Generator) -> Tensor:
 
 @torch.no_grad()
 def _validate(model: nn.Module, x: Tensor) -> float:
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    with torch.random.fork_rng(devices=[]):  # looking must not change the run
+    with torch.random.fork_rng(devices=_forked(x.device)):  # looking must not change the run
         value = float(model.loss(x))
-    model.train(was_training)
+    for module, training in modes:  # one by one: some may be frozen on purpose
+        module.training = training
     return value
+
+
+def _forked(device: torch.device) -> list[torch.device]:
+    """Return the devices whose random state must be given back beside the processor's."""
+    return [device] if device.type == "cuda" else []
 
 
 @contextmanager
@@ -273,6 +300,7 @@ class _Checkpoint:
 
     def __init__(self, path: Path, plan: dict[str, Any]) -> None:
         self.path, self.plan = path, plan
+        self.tensors: Path | None = None  # the file that the JSON names now
         path.parent.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -291,6 +319,8 @@ class _Checkpoint:
                 else:
                     scalars.setdefault(str(index), {})[key] = value
         tensors |= {"random.batch": generator.get_state(), "random.global": torch.get_rng_state()}
+        device = next(model.parameters()).device
+        tensors |= {"random.cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
         tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
         file = self.path.with_name(f"{self.path.name}-{history.steps}.safetensors")
         _write(file, lambda temporary: save_file(tensors, temporary))
@@ -302,9 +332,9 @@ class _Checkpoint:
             "history": asdict(history),
         }
         _write(self.json, lambda temporary: temporary.write_text(json.dumps(status)))
-        for old in self.path.parent.glob(f"{self.path.name}-*.safetensors"):
-            if old != file and old.stem.removeprefix(f"{self.path.name}-").isdigit():
-                old.unlink(missing_ok=True)
+        if self.tensors not in (None, file):  # only what this run's own JSON named before
+            self.tensors.unlink(missing_ok=True)
+        self.tensors = file
 
     def load(self, model, optimiser, ema, generator, history: History) -> None:
         if not self.json.exists():
@@ -312,15 +342,17 @@ class _Checkpoint:
         try:
             status = json.loads(self.json.read_text())
             plan, name, stored = status["plan"], status["tensors"], status["history"]
-        except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
+            scalars, ema_steps = status["scalars"], status["ema_steps"]
+        except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
             raise ValueError(f"{self.json} is damaged ({error}): remove it to start afresh") from error
         if plan != self.plan:
             different = sorted(k for k in self.plan if plan.get(k) != self.plan[k])
             raise ValueError(
-                f"checkpoint {self.path} belongs to another run, {', '.join(different)} differ: "
-                f"it has {plan}, this run has {self.plan}"
+                f"checkpoint {self.path} belongs to another run, {', '.join(different)} differ: it has "
+                f"{ {k: plan.get(k) for k in different} }, this run has { {k: self.plan[k] for k in different} }"
             )
-        tensors = _read_tensors(self.path.with_name(name))
+        self.tensors = self.path.with_name(name)
+        tensors = _read_tensors(self.tensors)
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -328,14 +360,16 @@ class _Checkpoint:
         model.load_state_dict(part("model."))
         if ema is not None:
             ema.model.load_state_dict(part("ema."))
-            ema.steps = status["ema_steps"]
-        state: dict[int, dict[str, Any]] = {int(i): dict(e) for i, e in status["scalars"].items()}
+            ema.steps = ema_steps
+        state: dict[int, dict[str, Any]] = {int(i): dict(e) for i, e in scalars.items()}
         for key, value in part("optimiser.").items():
             index, entry = key.split(".", 1)
             state.setdefault(int(index), {})[entry] = value
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
         generator.set_state(tensors["random.batch"])
         torch.set_rng_state(tensors["random.global"])
+        if "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], next(model.parameters()).device)
         stored["validation"] = [tuple(pair) for pair in stored["validation"]]
         for key, value in stored.items():
             setattr(history, key, value)

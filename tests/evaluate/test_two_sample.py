@@ -142,6 +142,15 @@ def test_a_copier_is_found_and_a_fair_model_is_not():
     assert half.standard_error == pytest.approx(math.sqrt(half.share * (1 - half.share) / 200))
 
 
+def test_a_copier_is_found_where_fresh_data_repeat_training_rows():
+    training, fresh = normal(500, 5, 0), normal(500, 5, 1)
+    fresh[:25] = training[:25]
+    result = share_of_copies(training, training, fresh)
+    assert result.limit == 0
+    assert result.share == 1
+    assert result.expected == pytest.approx(0.05)
+
+
 # ---- modes ------------------------------------------------------------------------------------------------------
 def test_mode_coverage_of_the_truth():
     truth = RingOfGaussians()
@@ -152,6 +161,12 @@ def test_mode_coverage_of_the_truth():
     assert float(result.weights.sum()) == pytest.approx(1)
     assert float((result.weights * 8 - 1).abs().max()) < 0.15
     assert float((result.widths / truth.scale - 1).abs().max()) < 0.06
+
+
+def test_mode_coverage_far_from_the_origin():
+    truth = RingOfGaussians()
+    x = truth.sample(4000, generator=torch.Generator().manual_seed(0))
+    assert mode_coverage(x + 1000, truth.means + 1000, truth.scale).near > 0.98
 
 
 def test_mode_coverage_of_a_collapsed_model():
@@ -176,6 +191,7 @@ def test_mode_coverage_of_a_collapsed_model():
         (lambda x: mmd(x, x, bandwidth=0.0), "bandwidth must be a finite number > 0"),
         (lambda x: jackknife(lambda a, b: 0.0, x, x, groups=1), "groups must be at least 2"),
         (lambda x: compare_manifolds(x[:4], x, k=5), "need more than k=5 rows, got 4 and 40"),
+        (lambda x: compare_manifolds(x * 0, x), "repeats more than k=5 times"),
         (lambda x: compare_manifolds(x, x[:, :1]), r"fake must have shape \(n, 3\)"),
         (lambda x: share_of_copies(x, x, x, expected=1.0), "expected must lie strictly between 0 and 1"),
         (lambda x: nearest_examples(x, x[:, :1]), r"training must have shape \(n, 3\)"),

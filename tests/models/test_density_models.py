@@ -50,6 +50,12 @@ def test_histogram_axes_do_not_change_places():
     assert float(((x[:, 0] > 0.5) & (x[:, 1] < 5)).float().mean()) == pytest.approx(0.5, abs=0.05)
 
 
+def test_histogram_samples_stay_in_cells_that_have_mass():
+    x = 1e4 + 0.1 * torch.rand(500, 1, generator=generator(), dtype=torch.float64).pow(3)
+    model = Histogram(20).fit(x)
+    assert bool(torch.isfinite(model.log_prob(model.sample(20_000, generator=generator()))).all())
+
+
 def test_histogram_refusals():
     with pytest.raises(ValueError, match="bins must be at least 1"):
         Histogram(0)
@@ -200,6 +206,38 @@ def test_setting_parameters_keeps_the_optimisers_tensors():
     assert model.weights.tolist() == pytest.approx([0.3, 0.7])
 
 
+def test_em_does_not_depend_on_where_the_data_lie():
+    x = Mixture1D().sample(1000, generator=generator()).double()
+    options = {"tolerance": 1e-7, "steps": 300}
+    here = GaussianMixture(3, ridge=0.0).fit(x, generator=generator(), **options).history
+    there = GaussianMixture(3, ridge=0.0).fit(1e4 + x, generator=generator(), **options).history
+    assert len(here) == pytest.approx(len(there), abs=2)
+    assert here[-1] == pytest.approx(there[-1], abs=1e-6)
+    assert min(b - a for a, b in itertools.pairwise(here)) > -1e-12
+
+
+def test_what_float32_cannot_hold_is_named():
+    x = 1e6 + 0.001 * torch.randn(200, 1, generator=generator(), dtype=torch.float64)
+    with pytest.raises(ValueError, match="the data need centring"):
+        GaussianMixture(1, ridge=0.0).fit(x)
+
+
+@pytest.mark.parametrize(
+    ("weights", "means", "covariance"),
+    [([-0.5, 1.5], 0.0, 1.0), ([0.5, 0.5], math.nan, 1.0), ([0.5, 0.5], 0.0, math.inf)],
+)
+def test_parameters_that_cannot_be_are_refused(weights, means, covariance):
+    with pytest.raises(ValueError, match="must be finite, and weights not negative"):
+        GaussianMixture(2).set_parameters(
+            torch.tensor(weights), torch.full((2, 1), means), torch.full((2, 1, 1), covariance)
+        )
+
+
+def test_a_model_of_one_dimension_is_not_refitted_to_another():
+    with pytest.raises(ValueError, match=r"x must have shape \(n, 2\), got \(9, 3\)"):
+        GaussianMixture(2, dim=2).fit(torch.randn(9, 3, generator=generator()))
+
+
 # ---- categorical mixture ----------------------------------------------------------------------------------------
 def pixels(split="train"):
     return digits.load(split).images.flatten(1)
@@ -235,6 +273,13 @@ def test_the_books_floors_on_digits():
     ten = CategoricalMixture(10, 17).fit(pixels(), generator=generator())
     assert float(one.loss(pixels("test"))) == pytest.approx(106.3, abs=0.1)
     assert float(ten.loss(pixels("test"))) == pytest.approx(99.8, abs=0.8)
+
+
+def test_many_columns_are_not_taken_for_impossible_ones():
+    x = torch.randint(0, 16, (6, 200_000), generator=generator()).float()
+    model = CategoricalMixture(2, 16).fit(x, steps=3, generator=generator())
+    assert all(math.isfinite(v) for v in model.history)
+    assert bool(torch.isfinite(model.log_prob(x)).all())
 
 
 def test_categorical_refusals():

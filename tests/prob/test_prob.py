@@ -93,3 +93,17 @@ def test_units():
     assert perplexity(math.log(27)) == pytest.approx(27)
     with pytest.raises(ValueError, match="dimensions must be"):
         bits_per_dimension(1.0, 0)
+
+
+def test_nan_and_wrong_shapes_are_not_summed_away():
+    with pytest.raises(ValueError, match=r"function is NaN at \[1\.[0-9]"):
+        integrate(lambda x: torch.where(x[:, 0] > 1, math.nan, 1.0), BOX)
+    with pytest.raises(ValueError, match=r"log_q must map \(1000, d\) to \(1000,\), got \(1000, 1\)"):
+        cross_entropy(normal(0, 1), lambda x: normal(0, 1)(x)[:, None], BOX)
+
+
+def test_log_normal_refuses_whole_numbers_and_bad_scales():
+    with pytest.raises(TypeError, match=r"x must be a floating-point tensor, got a torch\.int64 tensor"):
+        log_normal(torch.arange(3), 0.0, 1.5)
+    with pytest.raises(ValueError, match="scale must be above 0, got -1"):
+        log_normal(torch.zeros(3), 0.0, -1.0)

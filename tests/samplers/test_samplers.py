@@ -158,3 +158,49 @@ def test_inverse_transform_spreads_draws_within_a_cell():
     x = inverse_transform(grid, cumulative, 5000, generator=generator())
     law = stats.rv_histogram(([0.5, 0.5], [2.0, 4.0, 5.0]), density=False)
     assert stats.kstest(x.numpy(), law.cdf).pvalue > 1e-3
+
+
+def test_inverse_transform_never_falls_off_the_end():
+    grid, cumulative = torch.tensor([0.0, 1.0, 2.0, 3.0]), torch.tensor([0.0, 0.5, 1 - 9e-7, 1 - 9e-7]).double()
+    x = inverse_transform(grid, cumulative, 3_000_000, generator=generator())
+    assert float(x.min()) >= 0 and float(x.max()) <= 3
+
+
+def test_models_with_gradients_can_be_sampled_without_a_graph():
+    weight = torch.ones(1, requires_grad=True)
+
+    def log_prob(x):
+        return weight * log_normal(x[:, 0], 0.0, 1.0)
+
+    states, _ = metropolis(log_prob, torch.zeros(5, 1), 10, 1.0, generator=generator())
+    _, log_weights = importance(log_prob, lambda n, generator: torch.randn(n, 1), log_prob, 10)
+    assert not states.requires_grad and not log_weights.requires_grad
+    assert effective_sample_size(weight * torch.zeros(7)) == pytest.approx(7)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: weighted_mean(torch.zeros(5, 1), torch.zeros(5)),
+            r"values must have the shape of log_weights, \(5,\)",
+        ),
+        (lambda: weighted_mean(torch.zeros(5), torch.full((5,), -math.inf)), "at least one finite value"),
+        (lambda: effective_sample_size(torch.tensor([0.0, math.nan])), "no NaN"),
+        (lambda: metropolis(lambda x: x[:, 0], torch.zeros(2, 1), 0, 1.0), "steps must be at least 1"),
+        (lambda: metropolis(lambda x: x[:, 0], torch.zeros(2, 1), 3, math.nan), "scale must be a finite number"),
+        (lambda: rejection(None, None, None, math.nan, 5), "log_bound must be finite"),
+        (lambda: rejection(None, None, None, 0.0, 0), "n must be at least 1"),
+        (
+            lambda: inverse_transform(torch.arange(3), torch.tensor([0.0, 0.5, 1.0]), 1),
+            "grid and cumulative must be",
+        ),
+        (
+            lambda: inverse_transform(torch.arange(4.0), torch.tensor([0.0, 0.5, 1.0]), 1),
+            "grid and cumulative must be",
+        ),
+    ],
+)
+def test_refusals(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

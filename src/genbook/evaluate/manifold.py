@@ -45,6 +45,8 @@ def compare_manifolds(real: Tensor, fake: Tensor, *, k: int = 5) -> Manifold:
     if min(len(real), len(fake)) <= k:
         raise ValueError(f"real and fake need more than k={k} rows, got {len(real)} and {len(fake)}")
     radius_real, radius_fake = (_radii(v, k) for v in (real, fake))
+    if bool((radius_real == 0).all()) or bool((radius_fake == 0).all()):
+        raise ValueError(f"every row of real or fake repeats more than k={k} times: the balls have no size")
     between = torch.cdist(real, fake, compute_mode="donot_use_mm_for_euclid_dist")
     in_real = between < radius_real[:, None]  # fake j lies in the ball of real i
     return Manifold(

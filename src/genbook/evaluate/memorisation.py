@@ -27,8 +27,8 @@ def nearest_examples(samples: Tensor, training: Tensor, *, block: int = 1024) ->
 class Copying:
     """How many samples lie suspiciously close to a training example.
 
-    `share` is the share of samples nearer than `limit`, `standard_error` its error, and `expected` the share of
-    *fresh real* examples that are nearer: `share` says something only where it clearly exceeds `expected`.
+    `share` is the share of samples at most `limit` away, `standard_error` its error, and `expected` the share of
+    *fresh real* examples that are: `share` says something only where it clearly exceeds `expected`.
     """
 
     share: float
@@ -38,14 +38,16 @@ class Copying:
 
 
 def share_of_copies(samples: Tensor, training: Tensor, fresh: Tensor, *, expected: float = 0.01) -> Copying:
-    """Count samples that lie nearer to the training set than all but a share `expected` of `fresh` real examples.
+    """Count samples as near to the training set as the nearest share `expected` of `fresh` real examples.
 
-    All three are `(…, d)`. The test sees copies, also blurred ones where the blur is small; a model that blurs its
+    All three are matrices of `d` columns. The test sees copies, also slightly blurred ones; a model that blurs its
     training set widely passes it, and is found by its likelihood on held-out data.
     """
     if not 0 < expected < 1:
         raise ValueError(f"expected must lie strictly between 0 and 1, got {expected}")
-    limit = float(nearest_examples(fresh, training)[1].double().quantile(expected))
-    close = (nearest_examples(samples, training)[1] < limit).double()
+    reference = nearest_examples(fresh, training)[1].double()
+    limit = float(reference.quantile(expected))
+    close = (nearest_examples(samples, training)[1].double() <= limit).double()
     share = float(close.mean())
-    return Copying(share, (share * (1 - share) / len(close)) ** 0.5, expected, limit)
+    realised = float((reference <= limit).double().mean())  # more than asked for where fresh examples repeat
+    return Copying(share, (share * (1 - share) / len(close)) ** 0.5, realised, limit)

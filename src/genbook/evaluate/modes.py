@@ -39,7 +39,7 @@ def mode_coverage(x: Tensor, means: Tensor, scale: float, *, radius: float = 3.0
     means = check_points(means, x.shape[1], name="means", finite=True).to(x.dtype)
     check_positive(scale, name="scale")
     check_positive(radius, name="radius")
-    distance, mode = torch.cdist(x, means).min(dim=1)
+    distance, mode = torch.cdist(x, means, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)
     near = distance <= radius * scale
     counts = torch.bincount(mode[near], minlength=len(means)).double()
     offset = (x - means[mode])[near]

@@ -33,7 +33,7 @@ class CategoricalMixture:
         self.components = check_count(components, name="components")
         self.levels = check_count(levels, name="levels", least=2)
         self.smoothing = check_positive(smoothing, name="smoothing", zero=True)
-        self.history: list[float] = []  # mean log-likelihood of the data before each M-step of `fit`
+        self.history: list[float] = []  # the objective of `fit` before each M-step
         self.weights: Tensor | None = None  # π, (K,)
         self.tables: Tensor | None = None  # θ, (K, d, L): rows sum to 1
 
@@ -72,7 +72,7 @@ class CategoricalMixture:
         return -self.log_prob(x).mean()
 
     def responsibilities(self, x: Tensor) -> Tensor:
-        """Return the posterior chance of each component for each example, `(n, K)`; rows sum to 1."""
+        """Return the posterior chance of each component, `(n, K)`; NaN for an example that is impossible."""
         return torch.softmax(self._log_joint(self._one_hot(check_points(x, self._fitted()))), dim=1).to(x.dtype)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
@@ -97,9 +97,11 @@ class CategoricalMixture:
 
     def _log_joint(self, hot: Tensor) -> Tensor:
         """Return log π_k + Σ_j log θ_{k,j,x_j}, `(n, K)`, by one matrix product with the one-hot data."""
-        log_tables = self.tables.log().clamp_min(-1e6)  # 0 × log 0 must stay 0 in the product
-        joint = self.weights.log() + hot @ log_tables.flatten(1).T
-        return torch.where(joint < -5e5, -math.inf, joint)
+        tables = self.tables.flatten(1)
+        joint = self.weights.log() + hot @ torch.where(tables > 0, tables.log(), 0.0).T
+        if self.smoothing == 0:  # 0 × log 0 would be NaN in the product: count the impossible levels instead
+            joint = torch.where(hot @ (tables == 0).double().T > 0, -math.inf, joint)
+        return joint
 
     def _maximise(self, hot: Tensor, responsibilities: Tensor) -> None:
         """M-step: soft counts, the pseudo-counts added, divided by their sum."""

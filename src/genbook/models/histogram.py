@@ -30,19 +30,24 @@ class Histogram:
     def __init__(self, bins: int, *, bounds: Tensor | None = None, smoothing: float = 0.0) -> None:
         self.bins = check_count(bins, name="bins")
         self.smoothing = check_positive(smoothing, name="smoothing", zero=True)
-        self.bounds = None if bounds is None else check_points(bounds.to(torch.float64), name="bounds")
-        if self.bounds is not None and not (
-            self.bounds.shape[0] == 2 and bool((self.bounds[1] > self.bounds[0]).all())
+        self._given = (
+            None if bounds is None else check_points(bounds, name="bounds", finite=True).to(torch.float64)
+        )
+        if self._given is not None and not (
+            len(self._given) == 2 and bool((self._given[1] > self._given[0]).all())
         ):
-            raise ValueError(f"bounds must be (2, d) with lower < upper, got {self.bounds.tolist()}")
+            raise ValueError(f"bounds must be (2, d) with lower < upper, got {self._given.tolist()}")
+        self.bounds = self._given  # the box in use: given, or the range of the data seen by fit
         self.probabilities: Tensor | None = None  # (bins ** d,), the mass of each cell
 
     def fit(self, x: Tensor) -> Self:
         """Count the points `x`, `(n, d)`, cell by cell; points outside a given box are refused by ValueError."""
+        self.bounds = self._given
         x = check_points(x, None if self.bounds is None else self.bounds.shape[1], finite=True)
-        if x.shape[1] > 3:
+        if x.shape[1] > 3 or self.bins ** x.shape[1] > 50_000_000:
             raise ValueError(
-                f"x has {x.shape[1]} columns: a histogram would need {self.bins} ** {x.shape[1]} cells; use d ≤ 3"
+                f"x has {x.shape[1]} columns: a histogram would need {self.bins} ** {x.shape[1]} cells; "
+                "use d ≤ 3 and fewer bins"
             )
         if self.bounds is None:
             low, high = x.to(torch.float64).aminmax(dim=0)
@@ -76,7 +81,11 @@ class Histogram:
         cell = categorical(probabilities, check_count(n), generator=generator)
         index = torch.stack(torch.unravel_index(cell, (self.bins,) * d), dim=1)
         within = torch.rand(n, d, generator=generator, dtype=torch.float64)
-        return (bounds[0] + (index + within) * (bounds[1] - bounds[0]) / self.bins).float()
+        width = (bounds[1] - bounds[0]) / self.bins
+        x = (bounds[0] + (index + within) * width).float()
+        left = self._cell(x)[0] != cell  # rounding to float32 may step over an edge: step back
+        centre = (bounds[0] + (index + 0.5) * width).float()
+        return torch.where((left | ~self._cell(x)[1])[:, None], torch.nextafter(x, centre), x)
 
     def _fitted(self) -> tuple[Tensor, Tensor]:
         if self.probabilities is None or self.bounds is None:

@@ -41,14 +41,16 @@ class KernelDensity:
     """
 
     def __init__(self, bandwidth: float | None = None, *, block: int = 1024) -> None:
-        self.bandwidth = None if bandwidth is None else check_positive(bandwidth, name="bandwidth")
+        self._given = None if bandwidth is None else check_positive(bandwidth, name="bandwidth")
+        self.bandwidth = self._given  # the one in use: given, or chosen by fit
         self.block = check_count(block, name="block")
         self.points: Tensor | None = None
 
     def fit(self, x: Tensor) -> Self:
         """Remember the data `x`, `(n, d)`: that is all the learning there is."""
         x = check_points(x, finite=True)
-        if self.bandwidth is None:
+        self.bandwidth = self._given
+        if self._given is None:
             if len(x) < 2:
                 raise ValueError("x holds one point: a bandwidth cannot be guessed from it, pass bandwidth=")
             self.bandwidth = check_positive(silverman_bandwidth(x), name="bandwidth (from constant data)")
@@ -86,7 +88,7 @@ class KernelDensity:
     def score(self, x: Tensor) -> Tensor:
         r"""Return $\nabla_x \log p(x)$, `(n, d)`: the pull to the training points, each weighted by its kernel."""
         points = self._fitted()
-        x = check_points(x, points.shape[1])
+        x = check_points(x, points.shape[1], finite=True)
         shift = [
             torch.softmax(self._log_kernels(block), dim=1) @ points.to(x.dtype) - block
             for block in x.split(self.block)

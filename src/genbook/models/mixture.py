@@ -52,13 +52,16 @@ class GaussianMixture(nn.Module):
                 f"({self.components}, d, d), got {tuple(weights.shape)}, {tuple(means.shape)}, "
                 f"{tuple(covariances.shape)}"
             )
-        scale_tril, failed = torch.linalg.cholesky_ex(covariances.to(torch.float64))
-        resolution = torch.finfo(torch.float32).eps * means.abs()  # a narrower spread is lost in rounding
-        failed = (failed != 0) | (scale_tril.diagonal(dim1=-2, dim2=-1) < resolution).any(-1)
-        if bool(failed.any()):
+        if not all(bool(torch.isfinite(v).all()) for v in (weights, means, covariances)) or bool(
+            (weights < 0).any()
+        ):
+            raise ValueError("weights, means and covariances must be finite, and weights not negative")
+        scale_tril = self._cholesky(means, covariances)
+        spread = scale_tril.diagonal(dim1=-2, dim2=-1)
+        if bool((spread < torch.finfo(torch.float32).eps * means.abs()).any()):
             raise ValueError(
-                f"covariance of component {int(failed.nonzero()[0])} is singular: the component has collapsed "
-                f"on too few points or on a constant column (ridge={self.ridge:g}; raise it)"
+                f"a component is narrower ({float(spread.min()):.1g}) than float32 can tell apart at its mean "
+                f"({float(means.abs().max()):.4g}): it has collapsed, or the data need centring"
             )
         diagonal = scale_tril.diagonal(dim1=-2, dim2=-1).log().diag_embed()
         values = {"logits": weights.log(), "means": means, "raw_tril": scale_tril.tril(-1) + diagonal}
@@ -69,6 +72,18 @@ class GaussianMixture(nn.Module):
             else:
                 setattr(self, name, nn.Parameter(value.clone()))
         return self
+
+    def _cholesky(self, means: Tensor, covariances: Tensor) -> Tensor:
+        """Return the lower Cholesky factors in float64; ValueError names a component that has collapsed."""
+        scale_tril, failed = torch.linalg.cholesky_ex(covariances.to(torch.float64))
+        noise = 1e4 * torch.finfo(torch.float64).eps * means.abs()  # what rounding leaves of a constant column
+        failed = (failed != 0) | (scale_tril.diagonal(dim1=-2, dim2=-1) <= noise).any(-1)
+        if bool(failed.any()):
+            raise ValueError(
+                f"covariance of component {int(failed.nonzero()[0])} is singular: the component has collapsed "
+                f"on too few points or on a constant column (ridge={self.ridge:g}; raise it)"
+            )
+        return scale_tril
 
     @property
     def weights(self) -> Tensor:
@@ -123,39 +138,29 @@ class GaussianMixture(nn.Module):
         mean log-likelihood before each round and after the last; with `ridge=0` it never falls.
         """
         x = check_points(x, finite=True).to(torch.float64)
-        best: tuple[float, list[float], dict[str, Tensor]] = (-math.inf, [], {})
+        if hasattr(self, "means") and x.shape[1] != self.means.shape[1]:
+            raise ValueError(f"x must have shape (n, {self.means.shape[1]}), got {tuple(x.shape)}")
+        best: tuple[float, list[float], tuple[Tensor, ...]] = (-math.inf, [], ())
         for _ in range(check_count(starts, name="starts")):
             if initialise:
                 self.initialise(x, generator=generator)
+            log_weights = torch.log_softmax(self._fitted().logits.double(), 0)
+            state = log_weights, self.means.double(), self.scale_tril.double()
             history: list[float] = []
             for _ in range(check_count(steps, name="steps", least=0)):
-                log_responsibilities, log_prob = self._expect(x)
+                log_responsibilities, log_prob = _expect(x, *state)
                 history.append(float(log_prob.mean()))
                 if len(history) > 1 and history[-1] - history[-2] < tolerance:
                     break
-                self._maximise(x, log_responsibilities.exp())
+                weights, means, covariances = _maximise(x, log_responsibilities.exp(), self.ridge)
+                state = weights.log(), means, self._cholesky(means, covariances)
             else:
-                history.append(float(self._expect(x)[1].mean()))
+                history.append(float(_expect(x, *state)[1].mean()))
             if history[-1] > best[0]:
-                best = (history[-1], history, {k: v.clone() for k, v in self.state_dict().items()})
+                best = (history[-1], history, state)
         self.history = best[1]
-        self.load_state_dict(best[2])
-        return self
-
-    def _expect(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """E-step: the log-responsibilities, `(n, K)` (Bishop 9.23), and the log-density, `(n,)`."""
-        joint = self._log_joint(x)
-        log_prob = joint.logsumexp(dim=1)
-        return joint - log_prob[:, None], log_prob
-
-    def _maximise(self, x: Tensor, responsibilities: Tensor) -> None:
-        """M-step: Bishop 9.24-9.27, where a component's count is the sum of its responsibilities."""
-        counts = responsibilities.sum(0) + 1e-12
-        means = responsibilities.T @ x / counts[:, None]
-        spread = responsibilities.T.sqrt()[:, :, None] * (x - means[:, None])  # (K, n, d)
-        covariances = spread.mT @ spread / counts[:, None, None]
-        covariances.diagonal(dim1=-2, dim2=-1).add_(self.ridge)
-        self.set_parameters(counts / counts.sum(), means, covariances)
+        log_weights, means, scale_tril = best[2]
+        return self.set_parameters(log_weights.exp(), means, scale_tril @ scale_tril.mT)
 
     def loss(self, x: Tensor) -> Tensor:
         """Return the mean negative log-likelihood of `x` in nats, a scalar with a gradient."""
@@ -172,7 +177,8 @@ class GaussianMixture(nn.Module):
 
     def score(self, x: Tensor) -> Tensor:
         r"""Return $\nabla_x \log p(x)$, `(n, d)`: the components' scores, weighted by responsibility."""
-        pull = multivariate_normal_score(x, self._fitted().means.to(x.dtype), self.scale_tril.to(x.dtype))
+        x = check_points(x, self._fitted().means.shape[1], finite=True)
+        pull = multivariate_normal_score(x, self.means.to(x.dtype), self.scale_tril.to(x.dtype))
         return (self.responsibilities(x)[:, :, None] * pull).sum(1)
 
     @torch.no_grad()
@@ -191,3 +197,20 @@ class GaussianMixture(nn.Module):
                 "this GaussianMixture has no parameters yet: call fit(x) or initialise(x), or pass dim="
             )
         return self
+
+
+def _expect(x: Tensor, log_weights: Tensor, means: Tensor, scale_tril: Tensor) -> tuple[Tensor, Tensor]:
+    """E-step: the log-responsibilities, `(n, K)` (Bishop 9.23), and the log-density, `(n,)`."""
+    joint = log_weights + log_multivariate_normal(x, means, scale_tril)
+    log_prob = joint.logsumexp(dim=1)
+    return joint - log_prob[:, None], log_prob
+
+
+def _maximise(x: Tensor, responsibilities: Tensor, ridge: float) -> tuple[Tensor, Tensor, Tensor]:
+    """M-step: Bishop 9.24-9.27, where a component's count is the sum of its responsibilities."""
+    counts = responsibilities.sum(0) + 1e-12
+    means = responsibilities.T @ x / counts[:, None]
+    spread = responsibilities.T.sqrt()[:, :, None] * (x - means[:, None])  # (K, n, d)
+    covariances = spread.mT @ spread / counts[:, None, None]
+    covariances.diagonal(dim1=-2, dim2=-1).add_(ridge)
+    return counts / counts.sum(), means, covariances

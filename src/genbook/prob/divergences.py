@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genbook.prob.quadrature import midpoints
+from genbook.prob.quadrature import evaluate, midpoints
 
 __all__ = ["cross_entropy", "entropy", "jensen_shannon", "kl_divergence", "kl_normal"]
 
@@ -26,7 +26,7 @@ LogDensity = Callable[[Tensor], Tensor]
 def cross_entropy(log_p: LogDensity, log_q: LogDensity, bounds: Tensor, points: int = 1000) -> float:
     r"""Return $-\int p(x) \log q(x)\,dx$ over the box `bounds`; infinite where q is 0 and p is not."""
     grid, volume = midpoints(bounds, points)
-    p, log_q_values = log_p(grid).exp(), log_q(grid)
+    p, log_q_values = evaluate(log_p, grid, name="log_p").exp(), evaluate(log_q, grid, name="log_q")
     return float(-torch.where(p > 0, p * log_q_values, 0.0).sum() * volume)
 
 

@@ -21,7 +21,11 @@ def log_normal(x: Tensor, mean: Tensor | float = 0.0, scale: Tensor | float = 1.
     `x`, `mean` and `scale` broadcast; `scale` is the standard deviation σ, not the variance:
     $\log N(x; \mu, \sigma^2) = -\tfrac12 \left((x-\mu)/\sigma\right)^2 - \log\sigma - \tfrac12\log 2\pi$.
     """
+    if not x.is_floating_point():
+        raise TypeError(f"x must be a floating-point tensor, got a {x.dtype} tensor")
     scale = torch.as_tensor(scale, dtype=x.dtype, device=x.device)
+    if bool((scale <= 0).any()):
+        raise ValueError(f"scale must be above 0, got {float(scale.min()):g}")
     return -0.5 * ((x - mean) / scale) ** 2 - scale.log() - 0.5 * LOG_TWO_PI
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["integrate", "midpoints"]
+__all__ = ["evaluate", "integrate", "midpoints"]
 
 
 def midpoints(bounds: Tensor, points: int) -> tuple[Tensor, Tensor]:
@@ -34,4 +34,14 @@ def integrate(function: Callable[[Tensor], Tensor], bounds: Tensor, points: int 
     the error falls faster than any power of the step; across a jump it falls like the step.
     """
     grid, volume = midpoints(bounds, points)
-    return float(torch.nan_to_num(function(grid)).sum() * volume)
+    return float(evaluate(function, grid).sum() * volume)
+
+
+def evaluate(function: Callable[[Tensor], Tensor], grid: Tensor, *, name: str = "function") -> Tensor:
+    """Return `function(grid)`, shape `(m,)`; ValueError names a place where it is NaN, or a wrong shape."""
+    values = function(grid)
+    if values.shape != (len(grid),):
+        raise ValueError(f"{name} must map ({len(grid)}, d) to ({len(grid)},), got {tuple(values.shape)}")
+    if bool(values.isnan().any()):
+        raise ValueError(f"{name} is NaN at {grid[values.isnan()][0].tolist()}")
+    return values

@@ -11,9 +11,12 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
+from genbook.checks import check_count, check_points, check_positive
+
 __all__ = ["metropolis"]
 
 
+@torch.no_grad()
 def metropolis(
     log_prob: Callable[[Tensor], Tensor],
     start: Tensor,
@@ -29,8 +32,9 @@ def metropolis(
     not move **repeats its state**, and the repeat counts. Raises ValueError when a chain starts where the
     density is 0.
     """
-    if start.ndim != 2:
-        raise ValueError(f"start must have shape (chains, d), got {tuple(start.shape)}")
+    check_points(start, name="start", finite=True)
+    check_count(steps, name="steps")
+    check_positive(scale, name="scale")
     x, log_p = start.clone(), log_prob(start)
     if not bool(torch.isfinite(log_p).all()):
         raise ValueError("start has a chain at a point of zero density: no move from there can be weighed")

@@ -5,14 +5,18 @@ Source: von Neumann, "Various techniques used in connection with random digits" 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
 
+from genbook.checks import check_count
+
 __all__ = ["rejection"]
 
 
+@torch.no_grad()
 def rejection(
     log_prob: Callable[[Tensor], Tensor],
     propose: Callable[..., Tensor],
@@ -30,6 +34,9 @@ def rejection(
     as soon as a proposal shows that the bound does not hold, and RuntimeError when `max_proposals` did not give
     `n` samples.
     """
+    check_count(n)
+    if not math.isfinite(log_bound):
+        raise ValueError(f"log_bound must be finite, got {log_bound}")
     kept: list[Tensor] = []
     accepted = proposed = 0
     while accepted < n:
@@ -41,6 +48,8 @@ def rejection(
         size = min(max(1024, 2 * (n - accepted)), max_proposals - proposed)
         x = propose(size, generator=generator)
         log_ratio = log_prob(x) - log_proposal(x) - log_bound
+        if bool(log_ratio.isnan().any()):
+            raise ValueError("log_prob or log_proposal is NaN at a proposal")
         if bool((log_ratio > 1e-4).any()):
             raise ValueError(
                 f"log_bound={log_bound:.4g} is too small: at a proposal the target exceeds the bound by "
