@@ -47,6 +47,22 @@ def test_transparent_is_white_and_palettes_are_read(tmp_path):
     assert x[0].unique().tolist() == [255] and x[1].unique().tolist() == [0]
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_grey_of_16_bits_is_scaled_and_not_cut(tmp_path, suffix):
+    array = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(array).save(tmp_path / f"deep.{suffix}")
+    assert own.images(tmp_path, size=16)[0, 0].flatten().tolist() == list(range(256))
+
+
+def test_hidden_files_are_passed_over(tmp_path):
+    save(tmp_path / "a.png", np.zeros((4, 4)))
+    (tmp_path / "._a.png").write_bytes(b"what macOS leaves on foreign disks")
+    assert len(own.images(tmp_path, size=4)) == 1
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(ValueError, match="holds no picture"):
+        own.images(tmp_path, size=4)
+
+
 def test_a_photo_is_turned_as_its_camera_says(tmp_path):
     array = np.zeros((8, 8))
     array[:4] = 255

@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 
 from genbook import viz
 from genbook.data.truths import Mixture1D, Moons
+from genbook.viz import style
 from genbook.viz.style import PALETTE
 
 
@@ -92,7 +93,59 @@ def test_show_source_leaves_the_docstring_out():
     assert viz.show_source(example)._repr_markdown_().startswith("```python\ndef example")
 
 
+def test_show_source_of_a_module_keeps_the_docstrings_of_its_functions():
+    text = repr(viz.show_source(style))
+    assert style.__doc__.splitlines()[0] not in text and text.startswith("from __future__")
+    assert style.use_style.__doc__ in text  # the module's own docstring goes, and no other
+    assert repr(viz.show_source(style, docstring=True)).startswith('"""The visual language')
+
+
+def test_show_source_finds_docstrings_of_every_kind():
+    def quoted(x):
+        'Say "it" in one quote.'
+        return f"""{x}"""
+
+    def plain(x):
+        return """text that is no docstring""" + x
+
+    class Thing:
+        r"""Say $x$."""
+
+        size = 1
+
+    assert repr(viz.show_source(quoted)) == 'def quoted(x):\n    return f"""{x}"""'
+    assert "no docstring" in repr(viz.show_source(plain))
+    assert repr(viz.show_source(Thing)) == "class Thing:\n\n    size = 1"
+    assert "def show_points" in repr(viz.show_source(viz.show_points))
+    with pytest.raises(TypeError):
+        viz.show_source(3)
+
+
+def test_points_take_labels_and_gradients():
+    x = torch.arange(12.0).reshape(6, 2).requires_grad_()
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    drawn = viz.show_points(x, c=labels, limit=4).collections[0]
+    assert drawn.get_array().tolist() == [0, 0, 1, 1]
+    assert drawn.get_offsets().tolist() == x[:4].tolist()
+    drawn = viz.show_points(x.detach().numpy(), s=np.arange(6.0), c="black", limit=3).collections[0]
+    assert drawn.get_sizes().tolist() == [0, 1, 2]
+    assert drawn.get_facecolor()[0, :3].tolist() == [0, 0, 0]
+    assert viz.show_points(x, meaning="noise").collections[0].get_facecolor()[0, :3] == pytest.approx(
+        to_rgb(viz.COLOURS["noise"])
+    )
+    sheet = viz.show_images(torch.ones(2, 3, 3, requires_grad=True), columns=2).images[0].get_array()
+    assert sheet.shape == (3, 7)
+
+
 def test_refusals():
+    for wrong in (
+        lambda: viz.show_points(torch.zeros(5, 2), meaning="colourful"),
+        lambda: viz.show_density(lambda x: x[:, 0], torch.zeros(2, 1), meaning="colourful"),
+    ):
+        with pytest.raises(ValueError, match=r"meaning must be one of data, .*, got 'colourful'"):
+            wrong()
+    with pytest.raises(ValueError, match="columns must be a whole number of at least 1, got 0"):
+        viz.show_images(torch.zeros(2, 8, 8), columns=0)
     with pytest.raises(ValueError, match=r"images must have shape \(n, h, w\)"):
         viz.show_images(torch.zeros(8, 8))
     with pytest.raises(ValueError, match=r"x must have shape \(n, 2\)"):

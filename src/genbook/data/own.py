@@ -19,8 +19,9 @@ def images(folder: Path | str, *, size: int = 32, channels: int = 1) -> Tensor:
     """Return the pictures of a folder as `(n, channels, size, size)` uint8, 0 to 255, in the order of file names.
 
     Each picture is turned as its camera says, laid on white where it is transparent, cut to its central square,
-    resized (antialiased), and turned to grey for `channels=1`. Files whose suffix is not in `SUFFIXES` are passed
-    over; folders inside are not entered. Divide by 255 for numbers from 0 to 1.
+    resized (antialiased), and turned to grey for `channels=1`. Grey of 16 bits is scaled to 8.
+    Hidden files and files whose suffix is not in `SUFFIXES` are passed over; folders inside are not entered.
+    Divide by 255 for numbers from 0 to 1.
 
     Raises FileNotFoundError or NotADirectoryError where there is no such folder, ValueError where it holds no
     picture, where one cannot be read (the message names it), where `size` is not positive or `channels` is neither
@@ -36,14 +37,20 @@ def images(folder: Path | str, *, size: int = 32, channels: int = 1) -> Tensor:
         raise FileNotFoundError(f"there is no folder {folder}")
     if not folder.is_dir():
         raise NotADirectoryError(f"folder must be a folder of pictures, {folder} is a file")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(
+        path for path in files if not path.name.startswith(".")
+    )  # hidden: macOS's "._x.png" is no picture
     if not paths:
         raise ValueError(f"{folder} holds no picture: none of its files ends in {', '.join(SUFFIXES)}")
     pictures = []
     for path in paths:
         try:
             with Image.open(path) as opened:
-                colour = ImageOps.exif_transpose(opened).convert("RGBA")
+                turned = ImageOps.exif_transpose(opened)
+                if turned.mode.startswith("I;16"):  # Pillow would cut at 255 what goes to 65535
+                    turned = Image.fromarray((np.asarray(turned) / 257).round().astype(np.uint8))
+                colour = turned.convert("RGBA")
         except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
             raise ValueError(f"{path} is damaged or is no picture ({error})") from error
         paper = Image.new("RGBA", colour.size, "white")

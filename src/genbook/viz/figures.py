@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from genbook.viz.style import COLOURS, density_colours
+from genbook.viz.style import colour_of, density_colours
 
 __all__ = ["show_density", "show_images", "show_points"]
+
+
+def _array(values: Any, **options: Any) -> np.ndarray:
+    """Return a tensor (of any device, with or without a gradient) or whatever numpy takes as an array."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, **options)
 
 
 def show_images(
@@ -28,8 +34,12 @@ def show_images(
 
     `images` is `(n, h, w)` or `(n, 1, h, w)`, a tensor or an array. `low` and `high` are the values shown as white
     and black (default: the images' own range). `gap` is the white space between images, in pixels.
+
+    Raises ValueError for another shape and where `columns` is no whole number or less than 1.
     """
-    pixels = np.asarray(images, dtype=float)
+    if not isinstance(columns, Integral) or columns < 1:  # genbook.checks would bring torch
+        raise ValueError(f"columns must be a whole number of at least 1, got {columns!r}")
+    pixels = _array(images, dtype=float)
     if pixels.ndim == 4 and pixels.shape[1] == 1:
         pixels = pixels[:, 0]
     if pixels.ndim != 3 or len(pixels) == 0:
@@ -56,12 +66,25 @@ def show_images(
 
 
 def show_points(x: Any, *, meaning: str = "data", ax: Axes | None = None, limit: int = 2000, **style: Any) -> Axes:
-    """Scatter the first `limit` points of `x`, `(n, 2)`, in the colour of `meaning`; returns the axes."""
-    points = np.asarray(x)
+    """Scatter the first `limit` points of `x`, `(n, 2)`, in the colour of `meaning`; returns the axes.
+
+    `style` goes to matplotlib's `scatter`. There `c` (or `color`) takes the place of `meaning`; `c` and `s` may
+    hold one value a point, `(n,)`. Raises ValueError for points of another shape and an unknown meaning.
+    """
+    points, usual = _array(x), {"s": 4, "alpha": 0.6, "linewidths": 0, "color": colour_of(meaning)}
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"x must have shape (n, 2), got {points.shape}")
     ax = plt.subplots(figsize=(3.2, 3.2))[1] if ax is None else ax
-    ax.scatter(*points[:limit].T, **{"s": 4, "alpha": 0.6, "linewidths": 0, "color": COLOURS[meaning]} | style)
+    if "c" in style:
+        del usual["color"]
+    for name in {"c", "s"} & set(style):  # one value a point: cut like the points
+        if (
+            not isinstance(style[name], str)
+            and np.ndim(values := _array(style[name]))
+            and len(values) == len(points)
+        ):
+            style[name] = values[:limit]
+    ax.scatter(*points[:limit].T, **usual | style)
     ax.set_aspect("equal")
     return ax
 
@@ -79,10 +102,12 @@ def show_density(
 
     `log_prob` maps a float32 tensor `(m, d)` to `(m,)` in nats; `bounds` is `(2, d)`. One dimension gives a curve,
     two give a picture whose colour runs from white to the colour of `meaning`.
+
+    Raises ValueError for bounds of another shape and an unknown meaning.
     """
     import torch  # here, so that drawing images needs no torch
 
-    corners = np.asarray(bounds, dtype=float)
+    colour, corners = colour_of(meaning), _array(bounds, dtype=float)
     if corners.ndim != 2 or corners.shape[0] != 2 or corners.shape[1] not in (1, 2):
         raise ValueError(f"bounds must have shape (2, 1) or (2, 2), got {corners.shape}")
     axes = [torch.linspace(low, high, points) for low, high in corners.T]
@@ -90,7 +115,7 @@ def show_density(
         if len(axes) == 1:
             density = log_prob(axes[0][:, None]).exp()
             ax = plt.subplots()[1] if ax is None else ax
-            ax.plot(axes[0].numpy(), density.numpy(), **{"color": COLOURS[meaning]} | style)
+            ax.plot(axes[0].numpy(), density.numpy(), **{"color": colour} | style)
             return ax
         density = log_prob(torch.cartesian_prod(*axes)).exp().view(points, points)
     ax = plt.subplots(figsize=(3.2, 3.2))[1] if ax is None else ax

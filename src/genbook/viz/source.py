@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import textwrap
 from typing import Any
@@ -28,13 +29,14 @@ def show_source(thing: Any, *, docstring: bool = False) -> _Source:
     Raises TypeError for something that has no source file.
     """
     text = textwrap.dedent(inspect.getsource(thing)).rstrip()
-    documentation = getattr(thing, "__doc__", None)
-    if not docstring and documentation:
-        for quote in ('r"""', '"""'):
-            start = text.find(quote)
-            if start >= 0:
-                end = text.index('"""', start + len(quote)) + 3
-                line = text.rfind("\n", 0, start)
-                text = text[: max(line, 0)] + text[end:]
-                break
+    if not docstring:
+        tree = ast.parse(text)
+        body = tree.body if inspect.ismodule(thing) else getattr(tree.body[0], "body", None)
+        if (
+            isinstance(body, list)
+            and ast.get_docstring(tree if inspect.ismodule(thing) else tree.body[0]) is not None
+        ):
+            lines = text.split("\n")
+            before, after = lines[: body[0].lineno - 1], lines[body[0].end_lineno :]
+            text = "\n".join(before + after).strip("\n")
     return _Source(text)

@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.colors import LinearSegmentedColormap
 
-__all__ = ["COLOURS", "density_colours", "use_style"]
+__all__ = ["COLOURS", "colour_of", "density_colours", "use_style"]
 
 PALETTE = json.loads((Path(__file__).parent / "palette.json").read_text(encoding="utf-8"))
 
@@ -29,8 +29,13 @@ def use_style() -> None:
     )
 
 
-def density_colours(meaning: str = "model") -> LinearSegmentedColormap:
-    """Return a colour map from white (no density) to the colour of `meaning` (`data`, `model`, `truth` …)."""
+def colour_of(meaning: str) -> str:
+    """Return the colour of `meaning` as "#rrggbb"; raises ValueError for a meaning that the palette lacks."""
     if meaning not in COLOURS:
         raise ValueError(f"meaning must be one of {', '.join(COLOURS)}, got {meaning!r}")
-    return LinearSegmentedColormap.from_list(meaning, ["#FFFFFF", COLOURS[meaning]])
+    return COLOURS[meaning]
+
+
+def density_colours(meaning: str = "model") -> LinearSegmentedColormap:
+    """Return a colour map from white (no density) to the colour of `meaning` (`data`, `model`, `truth` …)."""
+    return LinearSegmentedColormap.from_list(meaning, ["#FFFFFF", colour_of(meaning)])
