@@ -20,7 +20,7 @@ unexport PYTHONPATH PYTEST_ADDOPTS
 STAMPS := _build/stamps
 
 # What the targets depend on. A name with a space or a colon would be several names, or a rule, to make.
-SIFT := -type f -not -name '*.pyc' -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*'
+SIFT := -type f -not -name '*.pyc' -not -name .DS_Store -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*'
 IN = $(shell find $(1) $(SIFT) -not -path '*[ :]*' 2>/dev/null)
 PAGE_FOLDERS := chapters assignments pages _static _extra _templates benchmarks
 PACKAGE := $(call IN,src data)

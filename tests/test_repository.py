@@ -404,7 +404,7 @@ STAGES = ["lint", "unit", "notebooks", "site", "colab"]
 
 @pytest.fixture
 def stand_ins(tmp_path):
-    """A folder where every tool is a stand-in; in `run(target, fail=n)` the n-th command that make starts fails."""
+    """A folder where every tool is a stand-in; `run(target, fail=n)` fails the n-th command that make starts."""
     make = shutil.which("make")
     if make is None:
         pytest.skip("make is missing: install it to test the Makefile")
