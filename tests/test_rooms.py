@@ -37,6 +37,12 @@ FORBIDDEN_CALLS = {
     "cuda": "chooses a device",
     "set_default_device": "chooses a device",
 }
+NETWORK = {"urllib", "socket", "requests", "http", "ftplib", "pooch"}
+FILE_CALLS = {"open", "read_text", "write_text", "read_bytes", "write_bytes", "load", "save", "savez", "urlopen"}
+#: Files of the package's own that a module outside `data`, `train` and `cli` may read.
+MAY_READ = {"viz.style": {"read_text"}}
+#: Modules with a command of their own (`make glyphs`), which says what it wrote.
+MAY_WRITE_TO_THE_TERMINAL = {"data.glyph_renderer"}
 
 
 def modules(root: Path = ROOT) -> list[Path]:
@@ -81,6 +87,8 @@ def faults(root: Path = ROOT) -> list[str]:
         for other in sorted(n for n in names if n.split(".")[0] == "matplotlib" and room != "viz"):
             if not any(other == a or other.startswith(f"{a}.") for a in MATPLOTLIB.get(name, ())):
                 out.append(f"{name} imports {other}: no matplotlib outside viz")
+        for other in sorted(n for n in names if n.split(".")[0] in NETWORK and room != "data"):
+            out.append(f"{name} imports {other}: no network outside data")
         out += calls(path, name, room)
     return out
 
@@ -91,13 +99,28 @@ def calls(path: Path, name: str, room: str) -> list[str]:
         if not isinstance(node, ast.Call):
             continue
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if called in FORBIDDEN_CALLS and room not in {"cli", "train"}:
+        whole = ast.unparse(node.func)
+        if room != "cli" and (whole.endswith("random.seed") or whole in {"torch.seed", "torch.cuda.seed"}):
+            out.append(f"{name}:{node.lineno} seeds")
+        terminal = whole.endswith(("stdout.write", "stderr.write"))
+        if terminal and room != "cli" and name not in MAY_WRITE_TO_THE_TERMINAL:
+            out.append(f"{name}:{node.lineno} prints")
+        passed = [*node.args, *(keyword.value for keyword in node.keywords)]
+        if room != "cli" and called == "to" and any(names_cuda(value) for value in passed):
+            out.append(f"{name}:{node.lineno} chooses a device")
+        if called in FORBIDDEN_CALLS and room != "cli" and not (room == "train" and called == "manual_seed"):
             local = called == "manual_seed" and isinstance(node.func.value, ast.Call)  # a Generator of its own
             if not local:
                 out.append(f"{name}:{node.lineno} {FORBIDDEN_CALLS[called]}")
-        if called == "open" and room not in NETWORK_AND_FILES:
-            out.append(f"{name}:{node.lineno} opens a file outside data and train")
+        if called in FILE_CALLS - MAY_READ.get(name, set()) and room not in NETWORK_AND_FILES:
+            out.append(f"{name}:{node.lineno} {called} opens a file outside data and train")
     return out
+
+
+def names_cuda(value: ast.expr) -> bool:
+    """Whether "cuda" or "cuda:1" stands in the value as a literal, also as `torch.device("cuda")`."""
+    literals = (n.value for n in ast.walk(value) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    return any(text.split(":")[0] == "cuda" for text in literals)
 
 
 def test_the_rooms_keep_to_their_walls():
@@ -120,7 +143,26 @@ def test_every_room_of_the_table_exists():
         ("samplers/intruder.py", "print(1)", "prints"),
         ("models/intruder.py", "import torch; torch.manual_seed(0)", "seeds"),
         ("models/intruder.py", "net.cuda()", "chooses a device"),
+        ("models/intruder.py", "net.to('cuda')", "chooses a device"),
+        ("train.py", "net.to(device=torch.device('cuda:1'))", "chooses a device"),
+        ("train.py", "torch.set_default_device('cpu')", "chooses a device"),
+        ("train.py", "print(1)", "prints"),
+        ("prob/intruder.py", "import sys; sys.stdout.write('x')", "prints"),
+        ("samplers/intruder.py", "import numpy as np; np.random.seed(0)", "seeds"),
+        ("train.py", "import random; random.seed(0)", "seeds"),
+        ("samplers/intruder.py", "torch.seed()", "seeds"),
         ("evaluate/intruder.py", "open('x')", "opens a file"),
+        ("evaluate/intruder.py", "import torch; torch.load('x')", "load opens a file"),
+        ("models/intruder.py", "torch.save({}, 'x')", "save opens a file"),
+        ("prob/intruder.py", "np.savez('x', a=1)", "savez opens a file"),
+        ("nn/intruder.py", "Path('x').read_bytes()", "read_bytes opens a file"),
+        ("viz/style.py", "Path('x').write_text('')", "write_text opens a file"),
+        ("viz/figures.py", "Path('x').read_text()", "read_text opens a file"),
+        ("evaluate/intruder.py", "urlopen('x')", "urlopen opens a file"),
+        ("train.py", "import urllib.request", "no network outside data"),
+        ("cli/intruder.py", "from http.client import HTTPConnection", "no network outside data"),
+        ("evaluate/intruder.py", "import pooch", "no network outside data"),
+        ("viz/intruder.py", "from socket import socket", "no network outside data"),
         ("attic/intruder.py", "import math", "no such room"),
         ("__init__.py", "from genbook.train import fit", "re-exports"),
     ],
@@ -130,6 +172,24 @@ def test_a_broken_wall_is_seen(tmp_path, path, line, message):
     target.parent.mkdir(exist_ok=True, parents=True)
     target.write_text(line + "\n")
     assert any(message in fault for fault in faults(tmp_path)), faults(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("train.py", "devices = [device] if device.type == 'cuda' else []"),
+        ("train.py", "torch.manual_seed(0); path.write_text(''); batch.to(device)"),
+        ("models/intruder.py", "x.to(torch.float64)"),
+        ("samplers/intruder.py", "import torch; torch.Generator().manual_seed(0)"),
+        ("data/intruder.py", "import socket, urllib.request; path.read_bytes()"),
+        ("viz/style.py", "Path('x').read_text()"),
+    ],
+)
+def test_what_is_allowed_is_not_refused(tmp_path, path, line):
+    target = tmp_path / path
+    target.parent.mkdir(exist_ok=True, parents=True)
+    target.write_text(line + "\n")
+    assert faults(tmp_path) == []
 
 
 def test_a_family_fits_on_a_few_screens():
