@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -170,6 +171,64 @@ def test_what_is_stored_is_cleaned():
     assert [o.text for o in cell.outputs] == [warning.text, kept.text]  # a warning stays, and is refused later
     assert "execution" not in cell.metadata
     assert "widgets" not in notebook.metadata
+
+
+BARS = "\rfit:   0%|          | 0/10 [00:00<?, ?it/s]\rfit: 100%|██████████| 10/10 [00:02<00:00,  5.0it/s, a=1]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        (BARS, None),
+        ("\r0it [00:00, ?it/s]\r7it [00:01, 5.00it/s]\n", None),
+        ("\r 30%|███       | 3.0M/10M [00:01<00:02, 3.1MB/s]", None),
+        (BARS + "a.py:3: UserWarning: look\n  warn()\n", "a.py:3: UserWarning: look\n  warn()"),
+        ("UserWarning: slow, 3 it/s, 50%|50%\n", "UserWarning: slow, 3 it/s, 50%|50%\n"),
+        (
+            "\rfit:  50%|█████     | 5/10 [00:01<00:01,  5.0it/s]look",
+            "\rfit:  50%|█████     | 5/10 [00:01<00:01,  5.0it/s]look",
+        ),
+        ("UserWarning: half\n" + BARS + "UserWarning: whole\n", "UserWarning: half\nUserWarning: whole"),
+    ],
+)
+def test_a_warning_beside_a_progress_bar_stays(text, rest):
+    output = nbformat.v4.new_output("stream", name="stderr", text=text)
+    cell = nbformat.v4.new_code_cell("x", outputs=[output])
+    notebooks.clean(nbformat.v4.new_notebook(cells=[cell]))
+    assert [o.text for o in cell.outputs] == ([] if rest is None else [rest])
+
+
+def test_a_failing_cell_leaves_the_notebook_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    (tmp_path / "chapters").mkdir()
+    md, ipynb = (tmp_path / "chapters" / f"tiny.{suffix}" for suffix in ("md", "ipynb"))
+    md.write_text("# Tiny\n\n```python\nprint(1)\n```\n")
+    notebooks.execute("tiny", 1)
+    before = ipynb.read_bytes()
+    assert chapters.digest(nbformat.read(ipynb, as_version=4)) in before.decode()
+    md.write_text("# Tiny\n\n```python\nprint(2)\n```\n\n```python\n1 / 0\n```\n")
+    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+        notebooks.execute("tiny", 1)
+    assert ipynb.read_bytes() == before
+    md.write_text("# Tiny\n\n```python\nprint(2)\n```\n")
+    notebooks.execute("tiny", 1)
+    old, new = json.loads(before), json.loads(ipynb.read_text())
+    assert [c["id"] for c in new["cells"]] == [c["id"] for c in old["cells"]]
+    assert new["cells"][1]["outputs"][0]["text"] == ["2\n"]
+    assert {p.name for p in ipynb.parent.iterdir()} == {"tiny.md", "tiny.ipynb"}
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "status.json"
+    notebooks.replace(path, "old")
+
+    def full(source, target):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(notebooks.os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        notebooks.replace(path, "new")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
 
 
 def test_the_status_figures_are_those_of_the_stored_notebooks():

@@ -9,8 +9,11 @@ import io
 import json
 import os
 import platform
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +30,8 @@ import chapters
 ROOT = chapters.ROOT
 STATUS = ROOT / "benchmarks" / "chapters.json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+#: One state of a tqdm bar: `fit:  50%|█████     | 5/10 [00:01<00:01, 5.0it/s]`, or `7it [00:01, 5.0it/s]`.
+BAR = re.compile(r"[^\r\n]*?(?:\d+%\|[^\r\n|]*\| ?)?\d[\w./]*(?:it)? \[\d+:\d+[^\]\r\n]*\](?:\x1b\[A)?\s*")
 
 
 def smaller(png: str) -> str:
@@ -37,6 +42,14 @@ def smaller(png: str) -> str:
     return min(base64.b64encode(packed.getvalue()).decode(), png, key=len)
 
 
+def without_bars(text: str) -> str:
+    """Return a stream's text without the states of progress bars: what else stands in it, a warning say, stays."""
+    lines = [piece for line in text.split("\n") for piece in line.split("\r")]
+    if not any(BAR.fullmatch(line) for line in lines):
+        return text
+    return "\n".join(line for line in lines if line.strip(" \x1b[A") and not BAR.fullmatch(line))
+
+
 def clean(notebook: nbformat.NotebookNode) -> None:
     """Strip what must not be stored (widget views, progress bars, timestamps) and pack the figures."""
     notebook.metadata.pop("widgets", None)
@@ -44,8 +57,10 @@ def clean(notebook: nbformat.NotebookNode) -> None:
         cell.metadata.pop("execution", None)
         kept = []
         for output in cell.get("outputs", []):
-            if output.get("name") == "stderr" and ("%|" in output.text or "it/s" in output.text):
-                continue  # a tqdm bar
+            if output.get("name") == "stderr" and (rest := without_bars(output.text)) != output.text:
+                if not rest:
+                    continue  # progress bars and nothing else
+                output.text = rest  # a warning beside a bar stays, and is refused
             if WIDGET in output.get("data", {}):
                 continue  # needs a kernel; the cell leaves a static figure beside it
             if "image/png" in output.get("data", {}):
@@ -58,10 +73,12 @@ def clean(notebook: nbformat.NotebookNode) -> None:
 def execute(name: str, threads: int) -> tuple[str, dict]:
     """Run one chapter from its `.md`, store its outputs in the `.ipynb`; return what the status page shows."""
     path = ROOT / "chapters" / f"{name}.ipynb"
-    if path.exists():  # keep the cell ids: a sync, not a new notebook
-        subprocess.run([sys.executable, "-m", "jupytext", "--quiet", "--update", "--to", "ipynb",
-                        str(path.with_suffix(".md"))], check=True)  # fmt: skip
-        notebook = nbformat.read(path, as_version=4)
+    if path.exists():  # keep the cell ids: a sync, not a new notebook; of a copy, for a cell may fail
+        with tempfile.TemporaryDirectory() as folder:
+            copy = shutil.copy(path, folder)
+            subprocess.run([sys.executable, "-m", "jupytext", "--quiet", "--update", "--to", "ipynb",
+                            "--output", copy, str(path.with_suffix(".md"))], check=True)  # fmt: skip
+            notebook = nbformat.read(copy, as_version=4)
         for cell, source in zip(notebook.cells, jupytext.read(path.with_suffix(".md")).cells, strict=True):
             cell.metadata = source.metadata  # an update may leave the tags of the cell that stood there before
     else:
@@ -83,9 +100,7 @@ def execute(name: str, threads: int) -> tuple[str, dict]:
     notebook.metadata.pop("genbook", None)
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.metadata["genbook"] = {"digest": chapters.digest(notebook)}
-    temporary = path.with_suffix(".tmp")
-    nbformat.write(notebook, temporary)
-    os.replace(temporary, path)
+    replace(path, nbformat.writes(notebook) + "\n")
     code = [c.source for c in notebook.cells if c.cell_type == "code"]
     return name, {
         "seconds": round(seconds, 1),
@@ -100,6 +115,16 @@ def execute(name: str, threads: int) -> tuple[str, dict]:
         "cpu": cpu(),
         "date": datetime.date.today().isoformat(),
     }
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def cpu() -> str:
@@ -122,7 +147,7 @@ def run_execute(names: list[str], workers: int) -> int:
     status = json.loads(STATUS.read_text()) if STATUS.exists() else {}
     status |= dict(job.result() for n, job in jobs.items() if n not in failed)
     status = {n: status[n] for n in chapters.named_in_toc() if n in status}
-    STATUS.write_text(json.dumps(status, indent=2) + "\n")
+    replace(STATUS, json.dumps(status, indent=2) + "\n")
     for name in names:
         print(f"{name}: FAILED\n{failed[name]}" if name in failed else f"{name}: {status.get(name)}")
     return len(failed)
