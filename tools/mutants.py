@@ -23,6 +23,10 @@ UNIT = {
     "prob": ["tests/prob"],
     "samplers": ["tests/samplers"],
     "evaluate": ["tests/evaluate", "tests/parity/test_metric_parity.py"],
+    "data": ["tests/data"],
+    "viz": ["tests/viz"],
+    "cli": ["tests/test_cli.py"],
+    "checks.py": ["tests/test_zoo.py", "-k", "bad or refused"],
     "train.py": ["tests/test_train.py"],
 }
 
