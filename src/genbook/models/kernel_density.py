@@ -49,8 +49,7 @@ class KernelDensity:
     def fit(self, x: Tensor) -> Self:
         """Remember the data `x`, `(n, d)`: that is all the learning there is."""
         x = check_points(x, finite=True)
-        self.bandwidth = self._given
-        if self._given is None:
+        if self._given is None:  # chosen anew for each data set
             if len(x) < 2:
                 raise ValueError("x holds one point: a bandwidth cannot be guessed from it, pass bandwidth=")
             self.bandwidth = check_positive(silverman_bandwidth(x), name="bandwidth (from constant data)")
