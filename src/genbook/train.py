@@ -1,9 +1,9 @@
-"""The gradient training loop of the book: `fit` follows the gradient of `model.loss` and survives interruption.
+"""The training loops of the book: `fit` follows the gradient of one loss, `fit_adversarial` plays a game of two.
 
-It imports no model: whatever is a `torch.nn.Module` and answers `loss(x)` can be trained (see
-`genbook.protocols`). A checkpoint is two files, `NAME.json` (where the run stands) and the `.safetensors` that it
-names (every tensor). The JSON is replaced last and in one step, so an interrupted write leaves the older
-checkpoint whole.
+Both survive interruption. They import no model: whatever is a `torch.nn.Module` and answers `loss(x)`, or
+`critic_loss(x)` and `generator_loss(n)`, can be trained (see `genbook.protocols`). A checkpoint is two files,
+`NAME.json` (where the run stands) and the `.safetensors` that it names (every tensor). The JSON is replaced last
+and in one step, so an interrupted write leaves the older checkpoint whole.
 
 Sources: Adam with decoupled weight decay, Loshchilov and Hutter (2017), arXiv:1711.05101; the average of the
 weights, Polyak and Juditsky (1992).
@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,19 @@ from tqdm.auto import tqdm
 
 from genbook.checks import check_count, check_positive
 
-__all__ = ["Ema", "History", "constant", "fit", "has_bf16", "load_weights", "save_weights", "warmup_cosine"]
+__all__ = [
+    "AdversarialHistory",
+    "Ema",
+    "History",
+    "constant",
+    "fit",
+    "fit_adversarial",
+    "has_bf16",
+    "load_weights",
+    "save_weights",
+    "two_player_adam",
+    "warmup_cosine",
+]
 
 
 # ---- schedules: a function of the share of the run that is done, 0 to 1, that returns a factor ------------------
@@ -97,6 +110,27 @@ class History:
         return len(self.loss)
 
 
+@dataclass
+class AdversarialHistory:
+    """What a run of two players did, one number a step: the loss of each, and the norm of its gradient.
+
+    Where the critic takes several updates a step, its last one is recorded. `seconds` and `interrupted` are as in
+    `History`.
+    """
+
+    critic: list[float] = field(default_factory=list)
+    generator: list[float] = field(default_factory=list)
+    critic_gradient_norm: list[float] = field(default_factory=list)
+    generator_gradient_norm: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def steps(self) -> int:
+        """The number of steps taken so far."""
+        return len(self.generator)
+
+
 def has_bf16(device: torch.device | str = "cpu") -> bool:
     """Return whether arithmetic in bfloat16 is native to the device, so that autocast can be faster there."""
     kind = torch.device(device).type
@@ -137,7 +171,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is not a whole .safetensors file: {error}") from error
 
 
-# ---- the loop ---------------------------------------------------------------------------------------------------
+two_player_adam = partial(torch.optim.Adam, betas=(0.0, 0.99))  # momentum makes two players circle each other
+
+
+# ---- the loops --------------------------------------------------------------------------------------------------
 def fit(
     model: nn.Module,
     data: Tensor,
@@ -174,18 +211,11 @@ def fit(
     """
     if not isinstance(model, nn.Module) or not callable(getattr(model, "loss", None)):
         raise TypeError(f"model must be a torch.nn.Module that answers loss(x); {type(model).__name__} is not")
-    if not isinstance(data, Tensor) or data.ndim == 0 or len(data) == 0:
-        what = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
-        raise ValueError(f"data must be a tensor with at least one example, got {what}")
-    check_count(steps, name="steps", least=0)
-    size = min(check_count(batch_size, name="batch_size"), len(data))
+    size = _check_run(data, steps, batch_size, checkpoint_every)
     check_positive(learning_rate, name="learning_rate")
     check_count(validate_every, name="validate_every")
-    check_count(checkpoint_every, name="checkpoint_every")
     clip = math.inf if clip is None else check_positive(clip, name="clip")
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError(f"model has no parameter to train: {type(model).__name__}")
+    parameters = _trainable(model, "model")
     device = parameters[0].device
     optimiser = optimizer(parameters, lr=learning_rate)
     history = History()
@@ -199,59 +229,217 @@ def fit(
         "data": [list(data.shape), float(data.double().sum())],
         "parameters": {name: list(value.shape) for name, value in model.state_dict().items()},
     }
-    store = None if checkpoint is None else _Checkpoint(Path(checkpoint), plan)
-    cast = torch.autocast(device.type, torch.bfloat16) if autocast and has_bf16(device) else nullcontext()
+    run = _Run(model, {"optimiser": optimiser}, ema, history, seed, device)
 
-    with torch.random.fork_rng(devices=_forked(device)), _interruptible() as asked:
-        torch.manual_seed(seed)
-        generator = torch.Generator().manual_seed(seed)
-        if store is not None:
-            store.load(model, optimiser, ema, generator, history)
-        history.interrupted = False
-        before, start = history.seconds, time.perf_counter()
-        bar = tqdm(
-            total=steps, initial=history.steps, disable=not progress, desc=type(model).__name__, leave=False
-        )
-        while history.steps < steps and not asked():
-            batch = data[_batch(len(data), size, generator)].to(device)
-            rate = learning_rate * schedule(history.steps / steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            with cast:
-                loss = model.loss(batch)
-            if not math.isfinite(loss.item()):
-                bar.close()
-                raise FloatingPointError(
-                    f"the loss is {loss.item()} at step {history.steps}: lower learning_rate={learning_rate:g}, "
-                    "pass clip=, or look at the data"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(parameters, clip)
-            if not math.isfinite(float(norm)):
-                bar.close()
-                raise FloatingPointError(
-                    f"the gradient is {float(norm)} at step {history.steps}, where the loss is {loss.item():.4g}: "
-                    "look for a square root, logarithm or division at 0"
-                )
-            optimiser.step()
-            if ema is not None:
-                ema.update(model)
-            history.loss.append(loss.item())
-            history.learning_rate.append(rate)
-            history.gradient_norm.append(float(norm))
-            if validation is not None and (history.steps % validate_every == 0 or history.steps == steps):
-                history.validation.append((history.steps, _validate(model, validation.to(device))))
-            history.seconds = before + time.perf_counter() - start
-            if store is not None and history.steps % checkpoint_every == 0:
-                store.save(model, optimiser, ema, generator, history)
-            bar.update()
-            bar.set_postfix_str(f"loss {history.loss[-1]:.3f}", refresh=False)
-        bar.close()
-        history.interrupted = history.steps < steps
-        if store is not None:
-            store.save(model, optimiser, ema, generator, history)
+    def step(generator: Generator) -> str:
+        batch = data[_batch(len(data), size, generator)].to(device)
+        rate = _set_rate(optimiser, learning_rate * schedule(history.steps / steps))
+        with _cast(device, autocast):
+            loss = model.loss(batch)
+        value, norm = _descend(loss, parameters, optimiser, clip, f"at step {history.steps}", learning_rate)
+        if ema is not None:
+            ema.update(model)
+        history.loss.append(value)
+        history.learning_rate.append(rate)
+        history.gradient_norm.append(norm)
+        if validation is not None and (history.steps % validate_every == 0 or history.steps == steps):
+            history.validation.append((history.steps, _validate(model, validation.to(device))))
+        return f"loss {value:.3f}"
+
+    run.go(step, steps, plan, checkpoint, checkpoint_every, progress)
     return history
+
+
+def fit_adversarial(
+    model: nn.Module,
+    data: Tensor,
+    *,
+    steps: int = 1000,
+    batch_size: int = 128,
+    learning_rate: float = 1e-3,
+    critic_learning_rate: float | None = None,
+    critic_steps: int = 1,
+    optimizer: Callable[..., torch.optim.Optimizer] = two_player_adam,
+    schedule: Callable[[float], float] = constant,
+    clip: float | None = None,
+    ema: Ema | None = None,
+    autocast: bool = False,
+    seed: int = 0,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 500,
+    progress: bool = True,
+) -> AdversarialHistory:
+    """Let two players learn against each other for a stated number of `steps`; returns the history of both.
+
+    `model` answers `critic_loss(x)` and `generator_loss(n)` (see `genbook.protocols`) and has the two players as
+    the modules `model.critic` and `model.generator`. One step is `critic_steps` updates of the critic, each on a
+    fresh batch of `data`, and one of the generator. Each player has its own optimiser, and each backward pass
+    fills the gradients of one player only.
+
+    The other arguments are those of `fit`; `critic_learning_rate` defaults to `learning_rate`, and `clip` bounds
+    each player's gradient. Batches, seeds, checkpoints and Ctrl-C behave as there.
+
+    Raises TypeError for a model without the calls or the players, ValueError for empty data or a checkpoint of
+    another run, and FloatingPointError as soon as a loss or a gradient is not finite.
+    """
+    for call in ("critic_loss", "generator_loss"):
+        if not isinstance(model, nn.Module) or not callable(getattr(model, call, None)):
+            raise TypeError(
+                f"model must be a torch.nn.Module that answers {call}; {type(model).__name__} does not"
+            )
+    players = {name: getattr(model, name, None) for name in ("critic", "generator")}
+    for name, player in players.items():
+        if not isinstance(player, nn.Module):
+            raise TypeError(f"model.{name} must be a torch.nn.Module, got {type(player).__name__}")
+    size = _check_run(data, steps, batch_size, checkpoint_every)
+    check_count(critic_steps, name="critic_steps")
+    rates = {"critic": learning_rate if critic_learning_rate is None else critic_learning_rate}
+    rates["generator"] = check_positive(learning_rate, name="learning_rate")
+    check_positive(rates["critic"], name="critic_learning_rate")
+    clip = math.inf if clip is None else check_positive(clip, name="clip")
+    parameters = {name: _trainable(player, f"model.{name}") for name, player in players.items()}
+    device = parameters["generator"][0].device
+    optimisers = {name: optimizer(parameters[name], lr=rates[name]) for name in players}
+    history = AdversarialHistory()
+    plan = {
+        "batch_size": size,
+        "learning_rate": rates,
+        "critic_steps": critic_steps,
+        "seed": seed,
+        "optimizer": type(optimisers["critic"]).__name__,
+        "clip": None if clip == math.inf else clip,
+        "ema": None if ema is None else ema.decay,
+        "data": [list(data.shape), float(data.double().sum())],
+        "parameters": {name: list(value.shape) for name, value in model.state_dict().items()},
+    }
+    run = _Run(model, optimisers, ema, history, seed, device)
+
+    def update(name: str, lose: Callable[[], Tensor]) -> tuple[float, float]:
+        with _cast(device, autocast):
+            loss = lose()
+        where = f"of the {name} at step {history.steps}"
+        return _descend(loss, parameters[name], optimisers[name], clip, where, rates[name])
+
+    def step(generator: Generator) -> str:
+        factor = schedule(history.steps / steps)
+        for name in players:
+            _set_rate(optimisers[name], rates[name] * factor)
+        for _ in range(critic_steps):
+            batch = data[_batch(len(data), size, generator)].to(device)
+            critic = update("critic", lambda: model.critic_loss(batch))  # noqa: B023 - called at once
+        fake = update("generator", lambda: model.generator_loss(size))
+        if ema is not None:
+            ema.update(model)
+        history.critic.append(critic[0])
+        history.critic_gradient_norm.append(critic[1])
+        history.generator.append(fake[0])
+        history.generator_gradient_norm.append(fake[1])
+        return f"critic {critic[0]:.3f} generator {fake[0]:.3f}"
+
+    run.go(step, steps, plan, checkpoint, checkpoint_every, progress)
+    return history
+
+
+def _check_run(data: Tensor, steps: int, batch_size: int, checkpoint_every: int) -> int:
+    """Check what every run has in common; returns the size of a batch."""
+    if not isinstance(data, Tensor) or data.ndim == 0 or len(data) == 0:
+        what = tuple(data.shape) if isinstance(data, Tensor) else type(data).__name__
+        raise ValueError(f"data must be a tensor with at least one example, got {what}")
+    check_count(steps, name="steps", least=0)
+    check_count(checkpoint_every, name="checkpoint_every")
+    return min(check_count(batch_size, name="batch_size"), len(data))
+
+
+def _trainable(module: nn.Module, name: str) -> list[nn.Parameter]:
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError(f"{name} has no parameter to train: {type(module).__name__}")
+    return parameters
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> float:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    return rate
+
+
+def _cast(device: torch.device, wanted: bool) -> Any:
+    """Return the context in which a loss is computed: bfloat16 where it is wanted and native, else unchanged."""
+    return torch.autocast(device.type, torch.bfloat16) if wanted and has_bf16(device) else nullcontext()
+
+
+def _descend(
+    loss: Tensor,
+    parameters: list[nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    clip: float,
+    where: str,
+    rate: float,
+) -> tuple[float, float]:
+    """Take one step of the optimiser down the gradient of `loss`; returns the loss and the gradient's norm.
+
+    Only the gradients of `parameters` are computed and filled. Raises FloatingPointError where the loss or the
+    norm is not finite, before anything moves.
+    """
+    value = loss.item()
+    if not math.isfinite(value):
+        raise FloatingPointError(
+            f"the loss is {value} {where}: lower learning_rate={rate:g}, pass clip=, or look at the data"
+        )
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward(inputs=parameters)
+    norm = float(nn.utils.clip_grad_norm_(parameters, clip))
+    if not math.isfinite(norm):
+        raise FloatingPointError(
+            f"the gradient is {norm} {where}, where the loss is {value:.4g}: "
+            "look for a square root, logarithm or division at 0"
+        )
+    optimiser.step()
+    return value, norm
+
+
+@dataclass
+class _Run:
+    """A run in one or more sittings: what it trains, where its randomness stands, where it is kept."""
+
+    model: nn.Module
+    optimisers: dict[str, torch.optim.Optimizer]
+    ema: Ema | None
+    history: History | AdversarialHistory
+    seed: int
+    device: torch.device
+    generator: Generator = field(default_factory=torch.Generator)
+
+    def go(
+        self,
+        step: Callable[[Generator], str],
+        steps: int,
+        plan: dict[str, Any],
+        checkpoint: str | Path | None,
+        every: int,
+        progress: bool,
+    ) -> None:
+        """Call `step` until the history holds `steps` of them or Ctrl-C asks for an end; keeps the checkpoint."""
+        history, title = self.history, type(self.model).__name__
+        store = None if checkpoint is None else _Checkpoint(Path(checkpoint), plan)
+        with torch.random.fork_rng(devices=_forked(self.device)), _interruptible() as asked:
+            torch.manual_seed(self.seed)
+            self.generator.manual_seed(self.seed)
+            if store is not None:
+                store.load(self)
+            history.interrupted = False
+            before, start = history.seconds, time.perf_counter()
+            with tqdm(total=steps, initial=history.steps, disable=not progress, desc=title, leave=False) as bar:
+                while history.steps < steps and not asked():
+                    news = step(self.generator)
+                    history.seconds = before + time.perf_counter() - start
+                    if store is not None and history.steps % every == 0:
+                        store.save(self)
+                    bar.update()
+                    bar.set_postfix_str(news, refresh=False)
+            history.interrupted = history.steps < steps
+            if store is not None:
+                store.save(self)
 
 
 def _batch(n: int, size: int, generator: Generator) -> Tensor:
@@ -307,20 +495,21 @@ class _Checkpoint:
     def json(self) -> Path:
         return self.path.with_name(self.path.name + ".json")
 
-    def save(self, model, optimiser, ema, generator, history: History) -> None:
+    def save(self, run: _Run) -> None:
+        model, ema, history = run.model, run.ema, run.history
         tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
         tensors |= {} if ema is None else {f"ema.{k}": v for k, v in ema.model.state_dict().items()}
-        state = optimiser.state_dict()
-        scalars: dict[str, dict[str, Any]] = {}
-        for index, entries in state["state"].items():
-            for key, value in entries.items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimiser.{index}.{key}"] = value
-                else:
-                    scalars.setdefault(str(index), {})[key] = value
-        tensors |= {"random.batch": generator.get_state(), "random.global": torch.get_rng_state()}
-        device = next(model.parameters()).device
-        tensors |= {"random.cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+        scalars: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in run.optimisers}
+        for name, optimiser in run.optimisers.items():
+            for index, entries in optimiser.state_dict()["state"].items():
+                for key, value in entries.items():
+                    if isinstance(value, Tensor):
+                        tensors[f"{name}.{index}.{key}"] = value
+                    else:
+                        scalars[name].setdefault(str(index), {})[key] = value
+        tensors |= {"random.batch": run.generator.get_state(), "random.global": torch.get_rng_state()}
+        if run.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(run.device)
         tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
         file = self.path.with_name(f"{self.path.name}-{history.steps}.safetensors")
         _write(file, lambda temporary: save_file(tensors, temporary))
@@ -336,7 +525,7 @@ class _Checkpoint:
             self.tensors.unlink(missing_ok=True)
         self.tensors = file
 
-    def load(self, model, optimiser, ema, generator, history: History) -> None:
+    def load(self, run: _Run) -> None:
         if not self.json.exists():
             return
         try:
@@ -357,19 +546,21 @@ class _Checkpoint:
         def part(prefix: str) -> dict[str, Tensor]:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-        model.load_state_dict(part("model."))
-        if ema is not None:
-            ema.model.load_state_dict(part("ema."))
-            ema.steps = ema_steps
-        state: dict[int, dict[str, Any]] = {int(i): dict(e) for i, e in scalars.items()}
-        for key, value in part("optimiser.").items():
-            index, entry = key.split(".", 1)
-            state.setdefault(int(index), {})[entry] = value
-        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-        generator.set_state(tensors["random.batch"])
+        run.model.load_state_dict(part("model."))
+        if run.ema is not None:
+            run.ema.model.load_state_dict(part("ema."))
+            run.ema.steps = ema_steps
+        for name, optimiser in run.optimisers.items():
+            state: dict[int, dict[str, Any]] = {int(i): dict(e) for i, e in scalars[name].items()}
+            for key, value in part(f"{name}.").items():
+                index, entry = key.split(".", 1)
+                state.setdefault(int(index), {})[entry] = value
+            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        run.generator.set_state(tensors["random.batch"])
         torch.set_rng_state(tensors["random.global"])
         if "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"], next(model.parameters()).device)
-        stored["validation"] = [tuple(pair) for pair in stored["validation"]]
+            torch.cuda.set_rng_state(tensors["random.cuda"], run.device)
+        if "validation" in stored:
+            stored["validation"] = [tuple(pair) for pair in stored["validation"]]
         for key, value in stored.items():
-            setattr(history, key, value)
+            setattr(run.history, key, value)
