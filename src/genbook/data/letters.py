@@ -2,8 +2,8 @@
 
 A letter is a picture of `genbook.data.glyphs` whose caption is "latin capital letter a" or one of its mathematical
 cousins in a plain, bold, italic, sans-serif or monospace design. Pictures that repeat an earlier one of the same
-letter (mean absolute difference at most 0.1 % of full scale) are left out. A quarter of the rest, chosen by the
-SHA-256 of their pixels, is held out.
+letter (mean absolute difference at most 0.1 % of full scale) are left out. Of each letter a quarter of the rest is
+held out: those whose pixels have the smallest SHA-256.
 """
 
 from __future__ import annotations
@@ -59,23 +59,17 @@ def load(split: str) -> Letters:
     table = torch.full((len(source.captions),), -1)
     table[list(label_of)] = torch.tensor(list(label_of.values()))
     labels = table[source.caption_index]
-    index = _without_repeats(source.images, labels)
-    held_out = torch.tensor([_is_held_out(image) for image in source.images[index]])
-    index = index[held_out if split == "held_out" else ~held_out]
+    parts = [_split(source.images, (labels == label).nonzero()[:, 0])[split] for label in range(len(NAMES))]
+    index = torch.cat(parts).sort().values
     return Letters(source.images[index][:, None].float(), labels[index], index)
 
 
-def _without_repeats(images: Tensor, labels: Tensor) -> Tensor:
-    """Return the numbers of the labelled pictures that repeat no earlier one of their label, in order."""
-    kept = []
-    for label in range(len(NAMES)):
-        of_label = (labels == label).nonzero()[:, 0]
-        pixels = images[of_label].flatten(1).float()
-        difference = torch.cdist(pixels, pixels, p=1) / pixels.shape[1]
-        repeats = (difference <= SAME).tril(diagonal=-1).any(1)
-        kept.append(of_label[~repeats])
-    return torch.cat(kept).sort().values
-
-
-def _is_held_out(image: Tensor) -> bool:
-    return hashlib.sha256(image.numpy().tobytes()).digest()[0] % 4 == 0
+def _split(images: Tensor, of_letter: Tensor) -> dict[str, Tensor]:
+    """Return the two parts of one letter's pictures, given and returned by number, without repeats."""
+    pixels = images[of_letter].flatten(1).float()
+    difference = torch.cdist(pixels, pixels, p=1) / pixels.shape[1]
+    distinct = of_letter[~(difference <= SAME).tril(diagonal=-1).any(1)]
+    digests = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images[distinct]]
+    order = torch.tensor(sorted(range(len(distinct)), key=digests.__getitem__))
+    held_out = (len(distinct) + 2) // 4
+    return {"held_out": distinct[order[:held_out]], "train": distinct[order[held_out:]]}
