@@ -236,7 +236,7 @@ def fit(
         rate = _set_rate(optimiser, learning_rate * schedule(history.steps / steps))
         with _cast(device, autocast):
             loss = model.loss(batch)
-        value, norm = _descend(loss, parameters, optimiser, clip, f"at step {history.steps}", learning_rate)
+        value, norm = _descend(loss, parameters, optimiser, clip, "the", history.steps, learning_rate)
         if ema is not None:
             ema.update(model)
         history.loss.append(value)
@@ -317,8 +317,9 @@ def fit_adversarial(
     def update(name: str, lose: Callable[[], Tensor]) -> tuple[float, float]:
         with _cast(device, autocast):
             loss = lose()
-        where = f"of the {name} at step {history.steps}"
-        return _descend(loss, parameters[name], optimisers[name], clip, where, rates[name])
+        return _descend(
+            loss, parameters[name], optimisers[name], clip, f"the {name}'s", history.steps, rates[name]
+        )
 
     def step(generator: Generator) -> str:
         factor = schedule(history.steps / steps)
@@ -373,7 +374,8 @@ def _descend(
     parameters: list[nn.Parameter],
     optimiser: torch.optim.Optimizer,
     clip: float,
-    where: str,
+    whose: str,
+    step: int,
     rate: float,
 ) -> tuple[float, float]:
     """Take one step of the optimiser down the gradient of `loss`; returns the loss and the gradient's norm.
@@ -384,14 +386,15 @@ def _descend(
     value = loss.item()
     if not math.isfinite(value):
         raise FloatingPointError(
-            f"the loss is {value} {where}: lower learning_rate={rate:g}, pass clip=, or look at the data"
+            f"{whose} loss is {value} at step {step}: "
+            f"lower learning_rate={rate:g}, pass clip=, or look at the data"
         )
     optimiser.zero_grad(set_to_none=True)
     loss.backward(inputs=parameters)
     norm = float(nn.utils.clip_grad_norm_(parameters, clip))
     if not math.isfinite(norm):
         raise FloatingPointError(
-            f"the gradient is {norm} {where}, where the loss is {value:.4g}: "
+            f"{whose} gradient is {norm} at step {step}, where the loss is {value:.4g}: "
             "look for a square root, logarithm or division at 0"
         )
     optimiser.step()
