@@ -193,7 +193,7 @@ class GAN(nn.Module):
         A surrogate. `noise`, `(n, latent)`, is drawn where not given. No gradient reaches the generator.
         """
         _check_batch(x)
-        noise = self.draw_noise(len(x)) if noise is None else noise
+        noise = self._latent_vectors(len(x), noise)
         with torch.no_grad():  # the critic's step must not move the generator
             fake = self.generator(noise)
         real, fake = self.augment((x - self.offset) / self.scale), self.augment(fake)
@@ -202,7 +202,7 @@ class GAN(nn.Module):
 
     def generator_loss(self, n: int, *, noise: Tensor | None = None) -> Tensor:
         """Return the generator's loss on `n` fakes; a surrogate. `noise`, `(n, latent)`, is drawn if not given."""
-        noise = self.draw_noise(n) if noise is None else noise
+        noise = self._latent_vectors(n, noise)
         return self.game.generator(self.critic(self.augment(self.generator(noise))))
 
     @torch.no_grad()
@@ -214,8 +214,20 @@ class GAN(nn.Module):
         """Return the examples, in data units, that the latent vectors `z`, `(n, latent)`, stand for."""
         return self.offset + self.scale * self.generator(z)
 
+    def _latent_vectors(self, n: int, noise: Tensor | None) -> Tensor:
+        """Return the noise given, where it is `(n, latent)`, or draw it."""
+        if noise is None:
+            return self.draw_noise(n)
+        if noise.shape != (check_count(n), self.latent):
+            raise ValueError(f"noise must have shape ({n}, {self.latent}), got {tuple(noise.shape)}")
+        return noise
+
 
 def _check_batch(x: Tensor) -> None:
-    if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2 or len(x) == 0:
-        what = f"a {x.dtype} tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"x must be a floating-point tensor (n, …) with n ≥ 1, got {what}")
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        what = f"a {x.dtype} tensor" if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"x must be a floating-point tensor, got {what}; try torch.as_tensor(x).float()")
+    if x.ndim < 2:
+        raise ValueError(f"x must have shape (n, …), got {tuple(x.shape)}")
+    if x.numel() == 0:
+        raise ValueError(f"x is empty: shape {tuple(x.shape)}")
