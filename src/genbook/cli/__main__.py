@@ -1,63 +1,98 @@
-"""`genbook bench NAME`: measure what the book quotes and store it with its seeds and hardware."""
+"""The command `genbook`: `bench` measures what the book quotes, `train` makes the weights that ship with it.
+
+Both write what they did beside the result: command, date, steps, seeds, seconds, machine, versions.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
+import importlib
+import shutil
 from collections.abc import Callable
-from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from genbook.cli import bench_density
-
 __all__ = ["main"]
 
-BENCHES: dict[str, Callable[[], dict[str, Any]]] = {"density": bench_density.measure}
+
+def later(place: str) -> Callable[..., Any]:
+    """Return a call of `module:function` that imports the module of this room only when it is called."""
+    module, function = place.split(":")
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        return getattr(importlib.import_module(f"genbook.cli.{module}"), function)(*arguments, **keywords)
+
+    return call
 
 
-def hardware() -> dict[str, Any]:
-    """Return what a reader needs to judge the seconds: processor, cores, Python and the libraries' versions."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    name = next(
-        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
-    versions = {package: version(package).split("+")[0] for package in ("torch", "numpy", "scikit-learn")}
-    return {"cpu": name, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
-
-
-def store(name: str, results: dict[str, Any], folder: Path) -> Path:
-    """Write `folder/NAME.json`, whole or not at all, and return its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path, temporary = folder / f"{name}.json", folder / f".{name}.json.tmp"
-    command = f"genbook bench {name}"
-    record = {"command": command, "date": date.today().isoformat(), "hardware": hardware(), "results": results}
-    try:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+# A benchmark returns its results; a recipe takes a checkpoint's path and, where asked, the steps (see `Trained`).
+BENCHES: dict[str, Callable[..., Any]] = {
+    "density": later("bench_density:measure"),
+}
+RECIPES: dict[str, Callable[..., Any]] = {
+    "digit-classifier": later("train_classifiers:digit_classifier"),
+    "letter-classifier": later("train_classifiers:letter_classifier"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="genbook", description="Measure what the book quotes.")
+    parser = argparse.ArgumentParser(prog="genbook", description="Make and measure what the book quotes.")
     parser.add_argument("--version", action="version", version=f"genbook {version('genbook')}")
     commands = parser.add_subparsers(dest="command", required=True)
-    bench = commands.add_parser("bench", help="measure several seeds and store the result")
-    bench.add_argument("names", nargs="*", help=f"what to measure: {', '.join(BENCHES)} (default: all)")
-    bench.add_argument("--folder", type=Path, default=Path("benchmarks"), help="where the JSON goes")
+    bench_parser = commands.add_parser("bench", help="measure several seeds and store the result")
+    bench_parser.add_argument("names", nargs="*", help=f"what to measure: {', '.join(BENCHES)} (default: all)")
+    bench_parser.add_argument("--folder", type=Path, default=Path("benchmarks"), help="where the JSON goes")
+    train_parser = commands.add_parser("train", help="make the weights that ship, with their card")
+    train_parser.add_argument("names", nargs="*", metavar="name", help=f"what to make: {', '.join(RECIPES)}")
+    train_parser.add_argument("--steps", type=int, help="steps of the optimiser (default: those of the recipe)")
+    train_parser.add_argument("--folder", type=Path, default=Path("data/checkpoints"), help="where the files go")
+    train_parser.add_argument("--list", action="store_true", help="list what can be made and end")
     options = parser.parse_args(arguments)
-    unknown = sorted(set(options.names) - set(BENCHES))
+    known, kind = (BENCHES, "benchmark") if options.command == "bench" else (RECIPES, "recipe")
+    unknown = sorted(set(options.names) - set(known))
     if unknown:
-        parser.error(f"no benchmark is called {', '.join(unknown)}; there are: {', '.join(BENCHES)}")
-    for name in options.names or BENCHES:
-        print(f"{name}: stored in {store(name, BENCHES[name](), options.folder)}")
+        parser.error(f"no {kind} is called {', '.join(unknown)}; there are: {', '.join(known)}")
+    if options.command == "bench":
+        return bench(options.names or list(BENCHES), options.folder)
+    if options.list:
+        print("\n".join(RECIPES))
+        return 0
+    if not options.names:
+        parser.error(f"say what to make: {', '.join(RECIPES)}")
+    if options.steps is not None and options.steps < 1:
+        parser.error(f"--steps must be at least 1, got {options.steps}")
+    return max(train(name, options.steps, options.folder) for name in options.names)
+
+
+def bench(names: list[str], folder: Path) -> int:
+    """Measure and store; returns the exit status."""
+    from genbook.cli.record import store_benchmark
+
+    for name in names:
+        print(f"{name}: stored in {store_benchmark(name, BENCHES[name](), folder)}")
+    return 0
+
+
+def train(name: str, steps: int | None, folder: Path) -> int:
+    """Make one checkpoint; returns the exit status, 130 where Ctrl-C ended the run.
+
+    Until it is finished the run is kept in `folder/.NAME.unfinished`, and the same command goes on with it.
+    """
+    from genbook.cli.record import store_checkpoint
+
+    keywords = {} if steps is None else {"steps": steps}
+    command = " ".join(["genbook train", name, *(f"--{key} {value}" for key, value in keywords.items())])
+    unfinished = folder / f".{name}.unfinished"
+    trained = RECIPES[name](unfinished / f"{steps or 'all'}-steps", **keywords)
+    if trained.interrupted:
+        print(f"{name}: stopped after {trained.steps} steps, kept in {unfinished}; the same command goes on")
+        return 130
+    print(f"{name}: stored in {store_checkpoint(name, command, trained, folder)}")
+    for what, measured in trained.metrics.items():
+        print(f"  {what}: {measured}")
+    shutil.rmtree(unfinished, ignore_errors=True)
     return 0
 
 
