@@ -13,7 +13,8 @@ Eight rules hold for all of them.
    return `(value, standard_error)`.
 4. `loss(x)` equals `-log_prob(x).mean()` where `log_prob` exists, else `-elbo(x).mean()` where `elbo` exists
    (or the docstring states how it is re-weighted), else the docstring calls it a surrogate.
-5. Randomness comes in by the door: `generator=` for draws, `noise=` and `t=` for losses.
+5. Randomness comes in by the door: `generator=` for draws, `noise=` and `t=` for losses. A generator is the
+   processor's; the histogram, the kernel density and the Metropolis algorithm compute there only.
 6. Networks are arguments. A time-dependent network is `net(x, t, cond=None)` and returns the shape of `x`;
    time runs from t = 0 (data) to t = 1 (noise) in the whole book.
 7. `sample` is thin: it draws a start and calls a function of `genbook.samplers`.
@@ -61,7 +62,11 @@ class HasLoss(Protocol):
 
 @runtime_checkable
 class TwoPlayers(Protocol):
-    """Learns by a game between a generator and a critic."""
+    """Learns by a game between a generator and a critic.
+
+    The two players are the modules `critic` and `generator` of the model, and share no parameter: a training loop
+    gives each an optimiser of its own (`genbook.train.fit_adversarial`). Both losses are surrogates.
+    """
 
     def critic_loss(self, x: Tensor, **known: Any) -> Tensor:
         """Return the scalar that the critic minimises on the real batch `x`."""
