@@ -13,8 +13,9 @@ Eight rules hold for all of them.
    return `(value, standard_error)`.
 4. `loss(x)` equals `-log_prob(x).mean()` where `log_prob` exists, else `-elbo(x).mean()` where `elbo` exists
    (or the docstring states how it is re-weighted), else the docstring calls it a surrogate.
-5. Randomness comes in by the door: `generator=` for draws, `noise=` and `t=` for losses. A generator is the
-   processor's; the histogram, the kernel density and the Metropolis algorithm compute there only.
+5. Randomness comes in by the door: `generator=` for draws, `noise=` and `t=` for losses. Every generator is
+   the processor's. Families that count and the samplers are written for the processor alone; a family with
+   networks draws its noise there and moves it to them.
 6. Networks are arguments. A time-dependent network is `net(x, t, cond=None)` and returns the shape of `x`;
    time runs from t = 0 (data) to t = 1 (noise) in the whole book.
 7. `sample` is thin: it draws a start and calls a function of `genbook.samplers`.
