@@ -19,6 +19,7 @@ from genbook.checks import check_count, check_positive
 __all__ = ["Classifier"]
 
 GRID = 4  # the picture is halved until it has 4×4 places
+GROUP = 8  # channels that are normalised together
 
 
 class Classifier(nn.Module):
@@ -27,7 +28,7 @@ class Classifier(nn.Module):
     `scale` is the value of full ink in data units (255 for letters, 16 for scans of digits). `size` is 4, 8, 16,
     32, …; each halving has two convolutions, of `width` channels at first and at most `widest` at last. `features`
     is the length of the last hidden layer. Dropout acts on it in training alone: call `eval()` before judging.
-    Raises ValueError for a size that halvings do not bring to 4.
+    Raises ValueError for a size that halvings do not bring to 4, or channels that are no multiple of 8.
     """
 
     def __init__(
@@ -45,10 +46,14 @@ class Classifier(nn.Module):
         halvings = (check_count(size, name="size", least=GRID) // GRID).bit_length() - 1
         if size != GRID * 2**halvings:
             raise ValueError(f"size must be {GRID} times a power of 2, got {size}")
-        check_count(classes, name="classes", least=2)
         check_count(features, name="features")
+        for name, channels in (("width", width), ("widest", widest)):
+            if check_count(channels, name=name) % GROUP:
+                raise ValueError(f"{name} must be a multiple of {GROUP}, got {channels}")
+        self.classes = check_count(classes, name="classes", least=2)
         self.size, self.scale = size, check_positive(scale, name="scale")
-        layers, inputs, outputs = block(1, width, stride=1), width, width
+        # the first layer is not normalised: normalised, a picture at half the ink would look the same
+        layers, inputs, outputs = [nn.Conv2d(1, width, 3, padding=1), nn.SiLU()], width, width
         for _ in range(halvings):
             outputs = min(2 * inputs, widest)
             layers += [*block(inputs, outputs, stride=2), *block(outputs, outputs, stride=1)]
@@ -61,7 +66,7 @@ class Classifier(nn.Module):
 
         Raises TypeError for something that is no floating tensor, ValueError for another shape or NaN.
         """
-        return self.body(self._check(x) / self.scale)  # paper is 0, as the padding is
+        return self.body(2 * self._check(x) / self.scale - 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `(n, classes)` of pictures `(n, 1, size, size)` in data units."""
@@ -84,6 +89,6 @@ class Classifier(nn.Module):
 
 
 def block(inputs: int, outputs: int, *, stride: int) -> list[nn.Module]:
-    """Return a 3×3 convolution, a normalisation by groups of 8 channels and an activation."""
+    """Return a 3×3 convolution, a normalisation by groups of channels and an activation."""
     convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-    return [convolution, nn.GroupNorm(max(outputs // 8, 1), outputs), nn.SiLU()]
+    return [convolution, nn.GroupNorm(outputs // GROUP, outputs), nn.SiLU()]
