@@ -328,3 +328,351 @@ def test_bad_arguments_are_refused_by_name(change, error, message):
     arguments = {"model": Noisy(), "data": data(), "steps": 1, "progress": False} | change
     with pytest.raises(error, match=message):
         train.fit(arguments.pop("model"), arguments.pop("data"), **arguments)
+
+
+# ---- two players ------------------------------------------------------------------------------------------------
+class Player(nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor([value], dtype=torch.float64))
+
+
+class Bilinear(nn.Module):
+    """The game V = θψ: the critic ψ wants it high, the generator θ low. It ignores the data."""
+
+    def __init__(self):
+        super().__init__()
+        self.critic, self.generator = Player(0.6), Player(0.8)
+
+    def critic_loss(self, x):
+        return -(self.critic.value * self.generator.value).sum()
+
+    def generator_loss(self, n):
+        return (self.critic.value * self.generator.value).sum()
+
+
+class Duel(nn.Module):
+    """Two players who draw noise: the generator's mean chases that of the data."""
+
+    def __init__(self):
+        super().__init__()
+        self.critic, self.generator = Player(0.0), Player(0.0)
+        self.batches, self.sizes = [], []
+        self.register_buffer("seen", torch.zeros(1))
+
+    def fakes(self, n):
+        return self.generator.value + torch.randn(n, 1, dtype=torch.float64)
+
+    def critic_loss(self, x):
+        self.seen += 1
+        self.batches.append(x.clone())
+        slope = self.critic.value
+        return slope * (self.fakes(len(x)).mean() - x.mean()) + 0.5 * slope.square().sum()
+
+    def generator_loss(self, n):
+        self.sizes.append(n)
+        return -(self.critic.value * self.fakes(n)).mean()
+
+
+SGD = {"optimizer": torch.optim.SGD, "progress": False, "batch_size": 64}
+
+
+def values(m):
+    return m.critic.value.item(), m.generator.value.item()
+
+
+def test_two_players_learn_and_every_step_is_written_down():
+    m, x = Duel(), data() + 3
+    history = train.fit_adversarial(m, x, steps=200, learning_rate=0.1, **SGD)
+    assert values(m)[1] == pytest.approx(x.mean().item(), abs=0.3)
+    lists = [history.critic, history.generator, history.critic_gradient_norm, history.generator_gradient_norm]
+    assert [len(entries) for entries in lists] == [history.steps] * 4 == [200] * 4
+    assert all(math.isfinite(v) for entries in lists for v in entries)
+    assert history.seconds > 0 and not history.interrupted
+    assert set(m.sizes) == {64} and {len(b) for b in m.batches} == {64}
+
+
+def test_the_critic_moves_first_and_the_generator_answers():
+    """One step by hand, then a hundred: alternating updates keep θ² + ψ² + ηθψ, simultaneous ones do not."""
+    m, rate = Bilinear(), 0.1
+    history = train.fit_adversarial(m, data(), steps=1, learning_rate=rate, **SGD)
+    critic = 0.6 + rate * 0.8
+    generator_ = 0.8 - rate * critic
+    assert values(m) == pytest.approx((critic, generator_))
+    assert history.critic == pytest.approx([-0.6 * 0.8])
+    assert history.generator == pytest.approx([critic * 0.8])
+    assert history.critic_gradient_norm == pytest.approx([0.8])
+    assert history.generator_gradient_norm == pytest.approx([critic])
+    m = Bilinear()
+    train.fit_adversarial(m, data(), steps=100, learning_rate=rate, **SGD)
+    critic, generator_ = values(m)
+    start = 0.6**2 + 0.8**2 + rate * 0.6 * 0.8
+    assert critic**2 + generator_**2 + rate * critic * generator_ == pytest.approx(start, rel=1e-9)
+    assert (1 + rate**2) ** 100 > 2.7  # what simultaneous updates would have multiplied the square radius by
+
+
+def test_the_critic_takes_its_steps_each_on_a_fresh_batch():
+    m = Bilinear()
+    history = train.fit_adversarial(m, data(), steps=1, learning_rate=0.1, critic_steps=3, **SGD)
+    assert values(m) == pytest.approx((0.6 + 3 * 0.08, 0.8 - 0.1 * 0.84))
+    assert history.steps == 1
+    assert history.critic == pytest.approx([-0.76 * 0.8])  # of the last of the three
+    duel = Duel()
+    numbers = torch.arange(30.0, dtype=torch.float64)[:, None]
+    history = train.fit_adversarial(duel, numbers, steps=4, critic_steps=3, **SGD | {"batch_size": 10})
+    assert len(duel.batches) == 12 and len(duel.sizes) == 4 == history.steps
+    assert all(len(b.unique()) == 10 for b in duel.batches)
+    assert len({tuple(sorted(b.flatten().tolist())) for b in duel.batches}) == 12
+
+
+def test_each_player_has_a_rate_of_its_own():
+    m = Bilinear()
+    train.fit_adversarial(m, data(), steps=1, learning_rate=0.1, critic_learning_rate=0.5, **SGD)
+    assert values(m) == pytest.approx((0.6 + 0.5 * 0.8, 0.8 - 0.1 * 1.0))
+
+
+def test_the_schedule_scales_both_rates():
+    m = Bilinear()
+    shares = []
+
+    def schedule(share):
+        shares.append(share)
+        return 1 - share
+
+    rates = {"learning_rate": 0.1, "critic_learning_rate": 0.5}
+    train.fit_adversarial(m, data(), steps=2, schedule=schedule, **rates, **SGD)
+    critic, generator_ = 1.0, 0.7  # after the first step, as above
+    critic += 0.5 * 0.5 * generator_
+    assert values(m) == pytest.approx((critic, generator_ - 0.5 * 0.1 * critic))
+    assert shares == [0, 0.5]
+
+
+def test_clip_bounds_the_step_of_each_player():
+    m = Bilinear()
+    history = train.fit_adversarial(m, data(), steps=1, learning_rate=1.0, clip=1e-3, **SGD)
+    assert values(m) == pytest.approx((0.601, 0.799), abs=1e-6)
+    assert history.critic_gradient_norm == pytest.approx([0.8])
+    assert history.generator_gradient_norm == pytest.approx([0.601], abs=1e-6)
+
+
+def test_the_average_follows_both_players_once_a_step():
+    m = Bilinear()
+    ema = train.Ema(m, decay=0.9)
+    train.fit_adversarial(m, data(), steps=1, learning_rate=0.1, critic_steps=2, ema=ema, **SGD)
+    kept = 2 / 11
+    critic, generator_ = values(m)
+    assert values(ema.model) == pytest.approx(
+        (kept * 0.6 + (1 - kept) * critic, kept * 0.8 + (1 - kept) * generator_)
+    )
+    assert ema.steps == 1
+
+
+def test_an_update_fills_and_moves_one_player_only():
+    m = Bilinear()
+    seen = []
+
+    def watched(lose):
+        def watch(x):
+            seen.append((*values(m), m.critic.value.grad, m.generator.value.grad))
+            return lose(x)
+
+        return watch
+
+    m.critic_loss, m.generator_loss = watched(m.critic_loss), watched(m.generator_loss)
+    train.fit_adversarial(m, data(), steps=2, learning_rate=0.1, **SGD)
+    start, after_critic, after_both, after_third = seen
+    assert start == (0.6, 0.8, None, None)
+    assert after_critic[0] != 0.6 and after_critic[1] == 0.8
+    assert after_critic[2].item() == pytest.approx(-0.8) and after_critic[3] is None
+    assert after_both[0] == after_critic[0] and after_both[1] != 0.8
+    assert after_both[2] is after_critic[2] and after_both[3].item() == pytest.approx(after_critic[0])
+    assert after_third[1] == after_both[1] and after_third[0] != after_both[0]
+    assert m.critic.value.grad.item() == pytest.approx(-after_both[1])  # of its own loss alone
+
+
+def test_each_player_has_an_optimiser_of_its_own_adam_without_momentum_unless_told():
+    made = []
+
+    def optimizer(parameters, lr):
+        made.append(([id(p) for p in parameters], lr))
+        return torch.optim.SGD(parameters, lr=lr)
+
+    m = Duel()
+    options = {"steps": 1, "learning_rate": 0.1, "critic_learning_rate": 0.3}
+    train.fit_adversarial(m, data(), optimizer=optimizer, **options, **QUIET)
+    assert made == [([id(m.critic.value)], 0.3), ([id(m.generator.value)], 0.1)]
+    default = train.two_player_adam([nn.Parameter(torch.ones(1))], lr=0.1)
+    assert isinstance(default, torch.optim.Adam) and default.defaults["betas"] == (0.0, 0.99)
+    first, second = Duel(), Duel()
+    train.fit_adversarial(first, data(), steps=3, **QUIET)
+    train.fit_adversarial(second, data(), steps=3, optimizer=train.two_player_adam, **QUIET)
+    assert values(first) == values(second)
+
+
+def test_two_players_equal_seeds_give_equal_runs_and_the_callers_generator_is_given_back():
+    torch.manual_seed(9)
+    state = torch.get_rng_state()
+    runs = []
+    for seed in (4, 4, 5):
+        m = Duel()
+        history = train.fit_adversarial(m, data(), steps=20, seed=seed, **QUIET)
+        runs.append((history.critic, history.generator, values(m)))
+    assert runs[0] == runs[1]
+    assert all(a != b for a, b in zip(runs[0], runs[2], strict=True))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_autocast_covers_both_players():
+    kinds = []
+
+    class Matrices(Bilinear):
+        def product(self):
+            out = self.critic.value.float()[None] @ self.generator.value.float()[:, None]
+            kinds.append(out.dtype)
+            return out.float().sum()
+
+        def critic_loss(self, x):
+            return -self.product()
+
+        def generator_loss(self, n):
+            return self.product()
+
+    wanted = torch.bfloat16 if train.has_bf16("cpu") else torch.float32
+    for autocast in (True, False):
+        train.fit_adversarial(Matrices(), data(), steps=1, autocast=autocast, **SGD)
+    assert kinds == [wanted] * 2 + [torch.float32] * 2
+
+
+def broken_duel(where, at, ema):
+    """Train, and press Ctrl-C in the middle of step `at`, between the two players."""
+    m = Duel()
+    plain = m.generator_loss
+
+    def generator_loss(n):
+        if len(m.sizes) == at - 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(n)
+
+    m.generator_loss = generator_loss
+    return train.fit_adversarial(m, data(), steps=40, critic_steps=2, ema=ema(m), checkpoint=where, **QUIET)
+
+
+def average(m):
+    return train.Ema(m, 0.9)
+
+
+def test_a_game_broken_by_ctrl_c_ends_as_if_it_had_not_been(tmp_path):
+    whole = Duel()
+    whole_ema = average(whole)
+    reference = train.fit_adversarial(whole, data(), steps=40, critic_steps=2, ema=whole_ema, **QUIET)
+    history = broken_duel(tmp_path / "run", 17, average)
+    assert history.interrupted and history.steps == 17
+    second = Duel()
+    ema = average(second)
+    options = {"steps": 40, "critic_steps": 2, "ema": ema, "checkpoint": tmp_path / "run"}
+    resumed = train.fit_adversarial(second, data(), **options, **QUIET)
+    assert not resumed.interrupted
+    for name in ("critic", "generator", "critic_gradient_norm", "generator_gradient_norm"):
+        assert getattr(resumed, name) == getattr(reference, name)
+    assert values(second) == values(whole)
+    assert values(ema.model) == values(whole_ema.model)
+    assert second.seen.item() == whole.seen.item() == 80
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run-40.safetensors", "run.json"]
+
+
+def test_the_checkpoint_of_a_game_holds_both_optimisers(tmp_path):
+    train.fit_adversarial(Duel(), data(), steps=5, checkpoint=tmp_path / "run", **QUIET)
+    tensors = load_file(tmp_path / "run-5.safetensors")
+    found = [tensors[f"{name}.0.exp_avg_sq"].item() for name in ("critic", "generator")]
+    assert found[0] != found[1] and all(v > 0 for v in found)
+    assert [tensors[f"{name}.0.step"].item() for name in ("critic", "generator")] == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"critic_learning_rate": 0.5}, "learning_rate"),
+        ({"learning_rate": 0.5}, "learning_rate"),
+        ({"critic_steps": 2}, "critic_steps"),
+        ({"seed": 3}, "seed"),
+        ({"optimizer": torch.optim.SGD}, "optimizer"),
+        ({"clip": 1.0}, "clip"),
+        ({"batch_size": 32}, "batch_size"),
+        ({"data": data() + 1}, "data"),
+        ({"ema": True}, "ema"),
+    ],
+)
+def test_a_checkpoint_of_another_game_is_refused(tmp_path, change, name):
+    train.fit_adversarial(Duel(), data(), steps=5, checkpoint=tmp_path / "run", **QUIET)
+    m = Duel()
+    if "ema" in change:
+        change = {"ema": average(m)}
+    options = {"steps": 9, "checkpoint": tmp_path / "run"} | QUIET | change
+    with pytest.raises(ValueError, match=f"belongs to another run, {name} differ"):
+        train.fit_adversarial(m, options.pop("data", data()), **options)
+    assert values(m) == (0, 0)
+
+
+def test_a_game_does_not_go_on_from_the_checkpoint_of_a_plain_run(tmp_path):
+    train.fit(Noisy(), data(), steps=5, checkpoint=tmp_path / "run", **QUIET)
+    with pytest.raises(ValueError, match=r"belongs to another run, .*parameters differ"):
+        train.fit_adversarial(Duel(), data(), steps=5, checkpoint=tmp_path / "run", **QUIET)
+
+
+@pytest.mark.parametrize("player", ["critic", "generator"])
+def test_a_loss_or_a_gradient_that_is_not_finite_names_its_player_and_moves_nothing(player):
+    for spoil, message in (
+        (
+            lambda value: value.sum() * math.inf,
+            f"^the {player}'s loss is (inf|nan) at step 0: lower learning_rate=0.2",
+        ),
+        (
+            lambda value: (0 * value).abs().sqrt().sum(),
+            f"^the {player}'s gradient is nan at step 0, where the loss is 0",
+        ),
+    ):
+        m = Bilinear()
+        value = getattr(m, player).value
+        setattr(m, f"{player}_loss", lambda x, v=value, spoil=spoil: spoil(v))
+        before = value.item()
+        with pytest.raises(FloatingPointError, match=message):
+            train.fit_adversarial(m, data(), steps=1, learning_rate=0.2, **SGD)
+        assert value.item() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"model": nn.Linear(1, 1)}, TypeError, "Module that answers critic_loss; Linear does not"),
+        ({"model": Noisy()}, TypeError, "Module that answers critic_loss; Noisy does not"),
+        ({"critic_steps": 0}, ValueError, "critic_steps must be at least 1"),
+        ({"critic_steps": 1.5}, TypeError, "critic_steps must be a whole number"),
+        ({"critic_learning_rate": 0.0}, ValueError, "^critic_learning_rate must be a finite number > 0"),
+        ({"learning_rate": -1.0}, ValueError, "^learning_rate must be a finite number > 0"),
+        ({"clip": 0.0}, ValueError, "clip must be a finite number > 0"),
+        ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be at least 1"),
+        ({"data": torch.zeros(0, 1)}, ValueError, r"at least one example, got \(0, 1\)"),
+        ({"steps": 2.5}, TypeError, "steps must be a whole number"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+    ],
+)
+def test_bad_arguments_of_a_game_are_refused_by_name(change, error, message):
+    arguments = {"model": Duel(), "data": data(), "steps": 1, "progress": False} | change
+    with pytest.raises(error, match=message):
+        train.fit_adversarial(arguments.pop("model"), arguments.pop("data"), **arguments)
+
+
+def test_a_model_without_its_players_is_refused_by_name():
+    m = Duel()
+    m.generator_loss = None
+    with pytest.raises(TypeError, match="answers generator_loss; Duel does not"):
+        train.fit_adversarial(m, data(), steps=1, **QUIET)
+    for name in ("critic", "generator"):
+        m = Duel()
+        delattr(m, name)
+        with pytest.raises(TypeError, match=rf"model\.{name} must be a torch\.nn\.Module, got NoneType"):
+            train.fit_adversarial(m, data(), steps=1, **QUIET)
+        m = Duel()
+        getattr(m, name).requires_grad_(False)
+        with pytest.raises(ValueError, match=rf"model\.{name} has no parameter to train: Player"):
+            train.fit_adversarial(m, data(), steps=1, **QUIET)
