@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = {
     "models": ["tests/models", "tests/parity"],
+    "nn": ["tests/nn"],
     "prob": ["tests/prob"],
     "samplers": ["tests/samplers"],
     "evaluate": ["tests/evaluate", "tests/parity/test_metric_parity.py"],
