@@ -25,7 +25,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import normalize, softplus
 from torch.nn.utils import parametrize
 
-from genbook.checks import check_count, check_positive
+from genbook.checks import check_count, check_points, check_positive
 
 __all__ = [
     "GAN",
@@ -135,7 +135,7 @@ class SpectralNorm(nn.Module):
         """Return `weight` divided by its estimated largest singular value."""
         matrix = weight.flatten(1)
         if self.training:
-            self._iterate(matrix.detach())
+            self._iterate(matrix)
         return weight / torch.dot(self.u, matrix @ self.v)
 
 
@@ -192,10 +192,9 @@ class GAN(nn.Module):
 
         A surrogate. `noise`, `(n, latent)`, is drawn where not given. No gradient reaches the generator.
         """
-        _check_batch(x)
-        noise = self._latent_vectors(len(x), noise)
+        check_points(x.flatten(1) if isinstance(x, Tensor) and x.ndim > 2 else x)
         with torch.no_grad():  # the critic's step must not move the generator
-            fake = self.generator(noise)
+            fake = self.generator(self._latent_vectors(len(x), noise))
         real, fake = self.augment((x - self.offset) / self.scale), self.augment(fake)
         loss = self.game.critic(self.critic(real), self.critic(fake))
         return loss + sum(weight * penalty(self.critic, real, fake) for weight, penalty in self.penalties)
@@ -216,18 +215,6 @@ class GAN(nn.Module):
 
     def _latent_vectors(self, n: int, noise: Tensor | None) -> Tensor:
         """Return the noise given, where it is `(n, latent)`, or draw it."""
-        if noise is None:
-            return self.draw_noise(n)
-        if noise.shape != (check_count(n), self.latent):
+        if noise is not None and noise.shape != (check_count(n), self.latent):
             raise ValueError(f"noise must have shape ({n}, {self.latent}), got {tuple(noise.shape)}")
-        return noise
-
-
-def _check_batch(x: Tensor) -> None:
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        what = f"a {x.dtype} tensor" if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"x must be a floating-point tensor, got {what}; try torch.as_tensor(x).float()")
-    if x.ndim < 2:
-        raise ValueError(f"x must have shape (n, …), got {tuple(x.shape)}")
-    if x.numel() == 0:
-        raise ValueError(f"x is empty: shape {tuple(x.shape)}")
+        return self.draw_noise(n) if noise is None else noise
