@@ -428,6 +428,8 @@ def test_bad_batches_and_noise_are_refused_by_name(specimen):
         model.critic_loss(torch.zeros(3))
     with pytest.raises(ValueError, match="x is empty"):
         model.critic_loss(torch.zeros(0, dim))
+    with pytest.raises(ValueError, match="x holds 1 NaN"):
+        model.critic_loss(torch.tensor([[math.nan] + [0.0] * (dim - 1)]))
     for bad in (0, -1):
         with pytest.raises(ValueError, match=f"n must be at least 1, got {bad}"):
             model.generator_loss(bad)

@@ -353,6 +353,17 @@ def test_in_a_run_the_generators_update_gives_the_critic_nothing():
     assert model.generator.w.grad.norm() > 0
 
 
+def test_a_batch_of_images_is_looked_at_as_a_whole():
+    model = GAN(nn.Unflatten(1, (1, 2, 2)), nn.Sequential(nn.Flatten(), nn.Linear(4, 1)), latent=4)
+    x, noise = torch.rand(3, 1, 2, 2), torch.zeros(3, 4)
+    assert model.critic_loss(x, noise=noise).shape == ()
+    x[1, 0, 1, 0] = math.nan
+    with pytest.raises(ValueError, match="x holds 1 NaN in 12 numbers"):
+        model.critic_loss(x, noise=noise)
+    with pytest.raises(ValueError, match="x is empty"):
+        model.critic_loss(x[:0], noise=noise)
+
+
 def test_noise_is_standard_normal_and_of_the_size_asked_for():
     noise = gan(latent=2).draw_noise(20_000, generator=generator())
     assert noise.shape == (20_000, 2) and noise.dtype == torch.float32
@@ -525,7 +536,7 @@ def test_training_moves_the_vectors_and_evaluation_does_not():
     layer.train()
     layer(x)
     assert not any(torch.equal(a, b) for a, b in zip(before, state(layer), strict=True))
-    assert all(t.norm().item() == pytest.approx(1) for t in state(layer))
+    assert all(t.norm().item() == pytest.approx(1) and not t.requires_grad for t in state(layer))
 
 
 def test_every_linear_and_convolutional_weight_is_normalised_and_nothing_else():
