@@ -10,15 +10,17 @@ import torch
 from safetensors.torch import load_file
 
 from genbook.cli import __main__ as cli
-from genbook.cli import record
+from genbook.cli import bench_gans, record, train_letters_gan
 from genbook.cli.bench_density import categorical_on_digits
 from genbook.cli.train_classifiers import Lesson, Shake, measure, mix
 from genbook.data import checkpoints, digits, letters
+from genbook.evaluate.two_sample import frechet_distance
 from genbook.nn.classifier import Classifier
-from genbook.train import load_weights
+from genbook.nn.images import ImageGenerator
+from genbook.train import AdversarialHistory, load_weights
 
 STORED = Path(__file__).resolve().parents[1] / "benchmarks" / "density.json"
-LOADERS = {"Classifier": Classifier}
+LOADERS = {"Classifier": Classifier, "ImageGenerator": ImageGenerator}
 
 
 # ---- benchmarks -------------------------------------------------------------------------------------------------
@@ -292,3 +294,243 @@ def test_measured_numbers_come_with_their_standard_error():
     assert (measured.value, measured.n) == (0.75, 4)
     assert measured.standard_error == pytest.approx(0.25)  # std with n - 1 is 1/2, over the root of 4
     assert str(measured) == "0.75 ± 0.25 (n = 4)"
+
+
+# ---- the letters of the GAN -------------------------------------------------------------------------------------
+
+
+def one_letter():
+    """All 23 pictures of the capital A."""
+    return torch.cat([split.images[split.labels == 0] for split in map(letters.load, ("train", "held_out"))])
+
+
+@pytest.fixture(scope="module")
+def perfect():
+    """The scores of the held-out letters themselves, with one letter more behind them, and those pictures."""
+    images = torch.cat([letters.load("held_out").images, one_letter()])
+    return train_letters_gan.scores(images), images
+
+
+@pytest.fixture(scope="module")
+def collapsed():
+    return train_letters_gan.scores(one_letter(), seed=1)
+
+
+def test_the_held_out_letters_get_the_best_scores(perfect):
+    """Distances and shares look at the first 314, the counts and the confidence at all."""
+    found, images = perfect
+    assert found["n"] == 314
+    assert found["frechet"] == pytest.approx((0, 0), abs=1e-8)
+    assert found["manifold"] == {"precision": 1.0, "recall": 1.0, "density": pytest.approx(1.0), "coverage": 1.0}
+    assert found["kernel"][0] < found["kernel floor"][0]  # without a bias, so below zero for a set and itself
+    assert found["classes"] == 52
+    probability = judge("letter-classifier").probabilities(images)
+    most = probability.amax(1)
+    assert found["confidence"] == pytest.approx(float(most.mean()), abs=1e-6)
+    assert found["confidence error"] == pytest.approx(float(most.std()) / 337**0.5, rel=1e-4)
+    assert found["confidence on real"] == pytest.approx(float(most[:314].mean()), abs=1e-6)
+    named, due = probability.argmax(1), letters.load("held_out").labels
+    rarest = min(int((named == k).sum()) / len(named) / (int((due == k).sum()) / len(due)) for k in range(52))
+    assert found["rarest"] == pytest.approx(rarest, rel=1e-5) and 0.5 < rarest < 1
+
+
+def test_a_generator_of_one_letter_gets_the_worst(collapsed):
+    assert collapsed["classes"] == 1 and collapsed["rarest"] == 0
+    due = float((letters.load("held_out").labels == 0).double().mean())
+    assert collapsed["manifold"]["recall"] == pytest.approx(due)  # it reaches the held-out As and nothing else
+    assert collapsed["manifold"]["precision"] > 0.9, "each picture alone is a good one"
+    assert collapsed["confidence"] > 0.9
+    assert collapsed["frechet"][0] > 20 * collapsed["frechet floor"][0]
+    assert collapsed["kernel"][0] > 10 * collapsed["kernel"][1] > 0
+
+
+def test_a_letter_counts_from_a_quarter_of_its_due_on():
+    """The classifier is replaced by one that reads the class from the first pixel."""
+
+    class Reader(torch.nn.Module):
+        def features(self, x):
+            return torch.nn.functional.avg_pool2d(x, 4).flatten(1)
+
+        def probabilities(self, x):
+            return torch.eye(52)[x[:, 0, 0, 0].long().clamp_max(51)]
+
+    x = 255 * torch.rand(3140, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    x[:, 0, 0, 0] = letters.NAMES.index("I")
+    x[:16, 0, 0, 0] = letters.NAMES.index(
+        "A"
+    )  # of six As in 314 held-out letters 60 are due in 3140, a quarter is 15
+    x[16:30, 0, 0, 0] = letters.NAMES.index("B")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_letters_gan, "judge", Reader)
+        assert train_letters_gan.scores(x)["classes"] == 2, "I and A, and not B"
+
+
+def test_the_floor_is_training_letters_whatever_the_samples(perfect):
+    found, _ = perfect
+    train = letters.load("train").images
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:314]
+    eye = judge("letter-classifier")
+    with torch.no_grad():
+        by_hand = frechet_distance(eye.features(train[order]), eye.features(letters.load("held_out").images))
+    assert found["frechet floor"] == pytest.approx(by_hand, rel=1e-4)
+    assert found["manifold floor"]["recall"] > 0.95
+
+
+def remember(monkeypatch):
+    """Let the training loop do nothing but note what it is called with."""
+    calls = []
+
+    def loop(model, data, **keywords):
+        calls.append({"model": model, "data": data, **keywords})
+        return AdversarialHistory(critic=[1.0], generator=[1.0])
+
+    monkeypatch.setattr(train_letters_gan, "fit_adversarial", loop)
+    return calls
+
+
+def momentum(call):
+    return call["optimizer"]([torch.nn.Parameter(torch.zeros(1))], lr=call["learning_rate"]).defaults["betas"]
+
+
+def test_the_plain_game_runs_with_the_settings_of_its_paper(monkeypatch, tmp_path):
+    calls = remember(monkeypatch)
+    train_letters_gan.train(train_letters_gan.dcgan, 7, 3)
+    train_letters_gan.train(train_letters_gan.ours, 7, 3, tmp_path / "run")
+    plain, ours = calls
+    assert (plain["learning_rate"], momentum(plain)) == (2e-4, (0.5, 0.999))
+    assert {plain["schedule"](t) for t in (0.0, 0.5, 1.0)} == {1.0}
+    assert ours["learning_rate"] > 2e-4 and momentum(ours)[0] == 0.0
+    assert ours["schedule"](1.0) < 0.1 * ours["schedule"](0.1)
+    assert not plain["model"].penalties and len(ours["model"].penalties) == 1
+    assert (plain["checkpoint"], ours["checkpoint"]) == (None, tmp_path / "run")
+    images = letters.load("train").images
+    for call in calls:
+        assert torch.equal(call["data"], images), "it learns from the training letters and from no others"
+        assert (call["steps"], call["seed"], call["batch_size"]) == (7, 3, plain["batch_size"])
+        x = call["model"].decode(torch.randn(2, call["model"].latent, generator=torch.Generator().manual_seed(0)))
+        assert x.shape == (2, 1, 32, 32) and 0 <= float(x.detach().min()) <= float(x.detach().max()) <= 255
+
+
+def test_what_training_returns_is_the_average_ready_for_single_pictures(monkeypatch):
+    calls = remember(monkeypatch)
+    model, history = train_letters_gan.train(train_letters_gan.dcgan, 7, 3)
+    assert model is calls[0]["ema"].model and model is not calls[0]["model"]
+    assert not any(module.training for module in model.modules())
+    assert history.steps == 1
+
+
+def test_the_recipe_repeats_itself_and_ships_the_generator_alone(monkeypatch, tmp_path):
+    torch.manual_seed(5)
+    state, seen = torch.get_rng_state(), []
+
+    def found(images):
+        seen.append(images)
+        pair = {"frechet": (3.0, 0.5), "frechet floor": (2.0, 0.25), "manifold": {"recall": 0.5}}
+        return pair | {"n": 25, "confidence": 0.9, "confidence error": 0.01, "classes": 50}
+
+    monkeypatch.setattr(train_letters_gan, "scores", found)
+    monkeypatch.setattr(train_letters_gan, "PICTURES", 3)
+    trained = train_letters_gan.letters_gan(tmp_path / "run", 3)
+    assert torch.equal(torch.get_rng_state(), state), "the caller's random state was moved"
+    torch.manual_seed(6)
+    again, history = train_letters_gan.train(train_letters_gan.ours, 3, 0)
+    weights = trained.model.state_dict()
+    for name, value in again.generator.state_dict().items():
+        assert torch.equal(weights[name], value), name
+    assert trained.steps == history.steps == 3 and not trained.interrupted
+    fresh = eval(trained.load, LOADERS)
+    fresh.load_state_dict(weights)
+    z = torch.randn(3, 64, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(seen[0], 127.5 + 127.5 * fresh.eval()(z).detach())
+    assert [(m.value, m.standard_error, m.n) for m in trained.metrics.values()] == [
+        (3.0, 0.5, 25), (2.0, 0.25, 25), (0.5, 0.1, 25), (0.9, 0.01, 3), (50.0, 0.0, 3)
+    ]  # fmt: skip
+
+
+def test_the_shipped_letters_score_what_their_card_says():
+    """The bars of the letters, and the card's figures again on the pictures that gave them."""
+    card = checkpoints.card("letters-gan")
+    frechet, floor, recall, confidence, classes = card["metrics"].values()
+    model = train_letters_gan.ours()
+    load_weights(model.generator, checkpoints.path("letters-gan"))
+    assert card["parameters"] == sum(p.numel() for p in model.generator.parameters())
+    noise = model.draw_noise(confidence["n"], generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        found = train_letters_gan.scores(model.eval().decode(noise[:1040]))
+    assert found["n"] == frechet["n"] == 314
+    assert found["frechet"][0] == pytest.approx(frechet["value"], rel=0.02)
+    assert found["frechet floor"][0] == pytest.approx(floor["value"], rel=0.02)
+    assert found["manifold"]["recall"] == pytest.approx(recall["value"], abs=0.01)
+    assert abs(found["confidence"] - confidence["value"]) < 4 * found["confidence error"]
+    assert classes["value"] == 52 and found["classes"] >= 51  # twenty pictures a letter, not a hundred
+    assert recall["value"] >= 0.5
+    assert confidence["value"] >= 0.9 * found["confidence on real"]
+
+
+# ---- the games of the chapter on GANs, over several seeds -------------------------------------------------------
+
+
+def test_the_players_of_the_ring_come_from_the_seed_alone():
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    players = [bench_gans.ring_players(seed, 4.0) for seed in (3, 3, 4)]
+    assert torch.equal(torch.get_rng_state(), state), "the caller's random state was moved"
+    first, second, other = ([v for p in pair for v in p.state_dict().values()] for pair in players)
+    assert all(map(torch.equal, first, second))
+    assert not any(map(torch.equal, first, other))
+    generator, critic = players[0]
+    points = generator(torch.zeros(5, bench_gans.LATENT))
+    assert points.shape == (5, 2) and critic(points).shape == (5, 1)
+    frequencies = [bench_gans.ring_players(3, scale)[1][0].frequencies for scale in (4.0, 2.0)]
+    torch.testing.assert_close(frequencies[0], 2 * frequencies[1])
+
+
+def test_a_ring_is_played_as_its_name_says(monkeypatch):
+    game, penalties, scale, _, critic_steps, rate = bench_gans.RINGS["Wasserstein game, R1 and R2"]
+    monkeypatch.setitem(bench_gans.RINGS, "short", (game, penalties, scale, 2, critic_steps, rate))
+    monkeypatch.setattr(bench_gans, "SAMPLES", 400)
+    found = bench_gans.ring("short", 3)
+    assert (found["seed"], found["steps"]) == (3, 2)
+    assert found["covered"] < 8, "nobody learns a ring in two steps"
+    again = bench_gans.ring("short", 3)
+    assert found | {"seconds": 0} == again | {"seconds": 0}
+    json.dumps(found)
+    names = {
+        "no penalty": [],
+        "penalties on the slope, R1 and R2": ["r1", "r2"],
+        "Wasserstein game, R1 and R2": ["r1", "r2"],
+        "Wasserstein game, gradient penalty": ["gradient_penalty"],
+    }
+    real, fake = torch.tensor([2.0]), torch.tensor([0.5])
+    for name, expected in names.items():
+        game, penalties, *_ = bench_gans.RINGS[name]
+        assert [penalty.__name__ for _, penalty in penalties] == expected
+        assert (float(game.critic(real, fake)) == -1.5) == name.startswith("Wasserstein")
+
+
+def test_the_benchmark_of_the_ring_plays_every_game_from_every_seed(monkeypatch):
+    played = []
+    monkeypatch.setattr(bench_gans, "ring", lambda name, seed: played.append((name, seed)) or {"seed": seed})
+    results = cli.BENCHES["gan-ring"]()
+    assert list(results["games"]) == list(bench_gans.RINGS)
+    assert len(set(results["seeds"])) == 5
+    assert played == [(name, seed) for name in bench_gans.RINGS for seed in results["seeds"]]
+    assert results["games"]["no penalty"] == [{"seed": seed} for seed in results["seeds"]]
+
+
+def test_the_letters_beside_a_dcgan_get_the_same_steps_and_as_many_pictures(monkeypatch):
+    class Still:
+        def sample(self, n, *, generator):
+            return ("plain", n)
+
+    calls = []
+    history = AdversarialHistory(seconds=2.04)
+    monkeypatch.setattr(bench_gans.checkpoints, "card", lambda name: {"letters-gan": {"steps": 17}}[name])
+    monkeypatch.setattr(train_letters_gan, "train", lambda *a: calls.append(a) or (Still(), history))
+    monkeypatch.setattr(train_letters_gan, "shipped_samples", lambda: ("shipped", train_letters_gan.PICTURES))
+    monkeypatch.setattr(train_letters_gan, "scores", lambda images: images)
+    found = cli.BENCHES["gan-letters"]()
+    assert (found["steps"], found["seconds of the DCGAN"]) == (17, 2.0)
+    assert found["DCGAN"] == ("plain", train_letters_gan.PICTURES)
+    assert found["shipped"] == ("shipped", train_letters_gan.PICTURES)
+    assert calls == [(train_letters_gan.dcgan, 17, train_letters_gan.SEED)]
