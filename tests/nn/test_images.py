@@ -50,7 +50,7 @@ def test_a_critic_gives_one_logit_a_picture_of_its_side_and_refuses_others(build
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_depth_counts_the_residual_convolutions_of_each_resolution(depth):
-    generator, critic = ImageGenerator(6, (4, 2), depth=depth, mapping=0), ImageCritic((2, 4), depth=depth)
+    generator, critic = ImageGenerator(6, (4, 2), depth=depth), ImageCritic((2, 4), depth=depth)
     for network in (generator, critic):
         assert [len(refine) for refine in network.refinements] == [depth, depth]
     assert generator(noise(3, 6)).shape == (3, 1, 16, 16)
@@ -64,7 +64,7 @@ def test_depth_counts_the_residual_convolutions_of_each_resolution(depth):
 def test_the_usual_networks_are_as_large_as_counted_by_hand():
     halves = 32 * 64 * 16, 64 * 128 * 16  # weights of the two 4×4 convolutions between 32, 64 and 128 channels
     refined = sum(9 * c * c + c for c in (32, 64, 128))
-    assert parameters(ImageGenerator(64, mapping=0)) == sum(
+    assert parameters(ImageGenerator(64)) == sum(
         (64 * 16 * 128, 2 * (128 + 64 + 32), refined, *halves, 64 + 32, 32 * 16 + 1)
     )
     assert parameters(ImageCritic()) == sum(
@@ -75,28 +75,22 @@ def test_the_usual_networks_are_as_large_as_counted_by_hand():
     assert parameters(DCGANCritic()) == sum((32 * 16 + 32, *halves, 2 * (64 + 128), 128 * 16 + 1))
 
 
-def test_a_mapping_bends_the_noise_before_the_grid():
-    generator, z = built(ImageGenerator, 6, (4,), mapping=2, width=10), noise(5, 6)
-    first, _, second, _ = generator.mapping
-    bent = torch.where((y := z @ first.weight.T + first.bias) > 0, y, 0.2 * y)
-    bent = torch.where((y := bent @ second.weight.T + second.bias) > 0, y, 0.2 * y)
-    torch.testing.assert_close(generator.mapping(z), bent)
-    straight = built(ImageGenerator, 10, (4,), mapping=0)
-    straight.load_state_dict({k: v for k, v in generator.state_dict().items() if not k.startswith("mapping")})
-    torch.testing.assert_close(generator(z), straight(bent))
-    grown = (6 * 10 + 10) + (10 * 10 + 10)
-    assert parameters(generator) == parameters(straight) + grown
-    assert parameters(ImageGenerator(64, mapping=3)) > parameters(ImageGenerator(64, mapping=2))
+def test_a_code_is_the_place_of_the_largest_of_its_coordinates():
+    coded, z = built(ImageGenerator, 6, (4,), codes=4).eval(), noise(50, 6)
+    plain = built(ImageGenerator, 6, (4,)).eval()
+    plain.load_state_dict(coded.state_dict())
+    chosen = torch.eye(4)[z[:, :4].argmax(1)] * 3
+    torch.testing.assert_close(coded(z), plain(torch.cat([chosen, z[:, 4:]], 1)))
+    assert set(z[:, :4].argmax(1).tolist()) == {0, 1, 2, 3}
+    louder = torch.cat([z[:, :4] * 7, z[:, 4:]], 1)  # the same places are the largest
+    torch.testing.assert_close(coded(louder), coded(z))
 
 
 # ---- what they promise ------------------------------------------------------------------------------------------
 
 
-def test_a_residual_adds_at_first_its_bias_and_later_a_convolution():
+def test_a_residual_is_at_first_the_identity_and_later_adds_a_convolution():
     block, x = built(Residual, 4), noise(3, 4, 5, 6)
-    assert float(block.branch.weight.detach().abs().max()) == 0
-    assert torch.equal(block(x), x + block.branch.bias[:, None, None])
-    nn.init.zeros_(block.branch.bias)
     assert torch.equal(block(x), x)
     with torch.no_grad():
         block.branch.weight[2, 1, 1, 1] = 3.0  # from each pixel of channel 1 to the same one of channel 2
@@ -191,8 +185,8 @@ def test_a_bad_depth_is_refused_by_name(build):
         build(-1)
 
 
-def test_a_bad_mapping_is_refused_by_name():
-    with pytest.raises(ValueError, match="mapping must be at least 0, got -1"):
-        ImageGenerator(6, mapping=-1)
-    with pytest.raises(ValueError, match="width must be at least 1, got 0"):
-        ImageGenerator(6, mapping=1, width=0)
+def test_bad_codes_are_refused_by_name():
+    with pytest.raises(ValueError, match="codes must be at least 0, got -1"):
+        ImageGenerator(6, codes=-1)
+    with pytest.raises(ValueError, match="latent must be above codes, got 6 and 6"):
+        ImageGenerator(6, codes=6)

@@ -29,10 +29,13 @@ def later(place: str) -> Callable[..., Any]:
 # A benchmark returns its results; a recipe takes a checkpoint's path and, where asked, the steps (see `Trained`).
 BENCHES: dict[str, Callable[..., Any]] = {
     "density": later("bench_density:measure"),
+    "gan-letters": later("bench_gans:letters_beside_dcgan"),
+    "gan-ring": later("bench_gans:rings"),
 }
 RECIPES: dict[str, Callable[..., Any]] = {
     "digit-classifier": later("train_classifiers:digit_classifier"),
     "letter-classifier": later("train_classifiers:letter_classifier"),
+    "letters-gan": later("train_letters_gan:letters_gan"),
 }
 
 

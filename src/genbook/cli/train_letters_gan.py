@@ -22,21 +22,20 @@ from genbook.train import Ema, History, constant, fit_adversarial, load_weights,
 
 __all__ = ["PICTURES", "dcgan", "letters_gan", "ours", "scores", "shipped_samples", "train"]
 
-SEED, LATENT, BATCH, STEPS = 0, 64, 64, 6000
+SEED, LATENT, CODES, BATCH, STEPS = 0, 160, 128, 64, 6000
 PICTURES = 5200  # samples that are scored: a hundred a letter
 CHECKPOINT_EVERY = 250
 
 
 def ours() -> GAN:
     """Return the untrained game of the shipped letters."""
-    return GAN(
-        ImageGenerator(LATENT), ImageCritic(), latent=LATENT, penalties=((0.3, r1),), offset=127.5, scale=127.5
-    )
+    artist, critic = ImageGenerator(LATENT, codes=CODES), ImageCritic()
+    return GAN(artist, critic, latent=LATENT, penalties=((0.3, r1),), offset=127.5, scale=127.5)
 
 
 def dcgan() -> GAN:
     """Return the plain game of Radford et al. (2015), untrained: no penalty, normalisation in both players."""
-    return GAN(DCGANGenerator(LATENT), DCGANCritic(), latent=LATENT, offset=127.5, scale=127.5)
+    return GAN(DCGANGenerator(100), DCGANCritic(), latent=100, offset=127.5, scale=127.5)
 
 
 def train(build: Callable[[], GAN], steps: int, seed: int, checkpoint: Path | None = None) -> tuple[GAN, History]:
@@ -121,7 +120,7 @@ def letters_gan(checkpoint: Path, steps: int = STEPS) -> Trained:
     return Trained(
         model=model.generator,
         what="generator of the 52 letters: the chapter on GANs, its critic thrown away",
-        load="ImageGenerator(64)",
+        load="ImageGenerator(160, codes=128)",
         steps=history.steps,
         seed=SEED,
         seconds=history.seconds,

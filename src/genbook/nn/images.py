@@ -13,9 +13,11 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import leaky_relu, one_hot
 
 from genbook.checks import check_count
+
+CODE_LENGTH = 3.0  # of a code's vector: it weighs as much as nine coordinates of noise
 
 __all__ = ["DCGANCritic", "DCGANGenerator", "ImageCritic", "ImageGenerator"]
 
@@ -23,41 +25,37 @@ __all__ = ["DCGANCritic", "DCGANGenerator", "ImageCritic", "ImageGenerator"]
 class ImageGenerator(nn.Module):
     """Noise `(n, latent)` to pictures `(n, 1, side, side)` between -1 and 1.
 
-    `mapping` linear layers of `width` that bend the noise; a 4×4 grid of features; then `depth` residual 3×3
-    convolutions and a transposed one for each doubling of the side. `channels` are those at 4×4, 8×8, …; the
-    picture's side is 4 · 2^len(channels). Features are normalised over the batch, which keeps the first pictures
-    unlike each other: call `eval()` before drawing single ones. Raises TypeError or ValueError for
-    channels, a latent, a depth or a mapping that are no such counts.
+    A 4×4 grid of features, then `depth` residual 3×3 convolutions and a transposed one for each doubling of the
+    side. `channels` are those at 4×4, 8×8, …; the picture's side is 4 · 2^len(channels). Features are normalised
+    over the batch, which keeps the first pictures unlike each other: call `eval()` before drawing single ones.
+
+    With `codes`, only the place of the largest of the first `codes` coordinates of the noise is used, as one of so
+    many equally likely choices. Data that lie on islands then need no bridges: from a letter to the next the
+    generator may jump. Raises TypeError or ValueError for channels, a latent, a depth or codes that are no counts.
     """
 
     def __init__(
-        self,
-        latent: int,
-        channels: Sequence[int] = (128, 64, 32),
-        *,
-        depth: int = 1,
-        mapping: int = 0,
-        width: int = 256,
+        self, latent: int, channels: Sequence[int] = (128, 64, 32), *, depth: int = 1, codes: int = 0
     ) -> None:
         super().__init__()
         widths = _widths(channels)
         self.side = 4 * 2 ** len(widths)
-        sizes = [check_count(latent, name="latent")] + [check_count(width, name="width")] * check_count(
-            mapping, name="mapping", least=0
-        )
-        self.mapping = nn.Sequential()
-        for inputs, outputs in pairwise(sizes):
-            self.mapping.extend([nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)])
-        self.grid = nn.Linear(sizes[-1], 16 * widths[0], bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width_) for width_ in widths)
-        self.refinements = nn.ModuleList(_refine(width_, depth) for width_ in widths)
+        self.codes = check_count(codes, name="codes", least=0)
+        if codes >= check_count(latent, name="latent"):
+            raise ValueError(f"latent must be above codes, got {latent} and {codes}")
+        self.grid = nn.Linear(latent, 16 * widths[0], bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
+        self.refinements = nn.ModuleList(_refine(width, depth) for width in widths)
         self.doublings = nn.ModuleList(
             nn.ConvTranspose2d(inputs, outputs, 4, 2, 1) for inputs, outputs in pairwise([*widths, 1])
         )
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the pictures of the latent vectors `z`."""
-        h = self.grid(self.mapping(z)).unflatten(1, (-1, 4, 4))
+        if self.codes:
+            chosen = one_hot(z[:, : self.codes].argmax(1), self.codes).to(z)
+            z = torch.cat([CODE_LENGTH * chosen, z[:, self.codes :]], 1)
+        h = self.grid(z).unflatten(1, (-1, 4, 4))
         for norm, refine, double in zip(self.norms, self.refinements, self.doublings, strict=True):
             h = double(leaky_relu(refine(norm(h)), 0.2))
         return torch.tanh(h)
@@ -93,15 +91,13 @@ def _refine(channels: int, depth: int) -> nn.Sequential:
 
 
 class Residual(nn.Module):
-    """A 3×3 convolution beside the identity, `(n, channels, h, w)` to the same.
-
-    Its weights start at zero, so at first it adds one constant to each channel: the convolution's bias.
-    """
+    """A 3×3 convolution beside the identity, `(n, channels, h, w)` to the same; at first the identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.branch = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.branch.weight)
+        nn.init.zeros_(self.branch.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the input plus the branch."""
