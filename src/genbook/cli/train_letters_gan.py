@@ -22,14 +22,16 @@ from genbook.train import Ema, History, constant, fit_adversarial, load_weights,
 
 __all__ = ["PICTURES", "dcgan", "letters_gan", "ours", "scores", "shipped_samples", "train"]
 
-SEED, LATENT, CODES, BATCH, STEPS = 0, 160, 128, 64, 6000
+SEED, BATCH, STEPS = 0, 64, 4000
+LATENT, CODES = 96, (len(letters.NAMES), 24)  # which letter, which of 24 designs, and 20 more numbers
 PICTURES = 5200  # samples that are scored: a hundred a letter
 CHECKPOINT_EVERY = 250
 
 
 def ours() -> GAN:
-    """Return the untrained game of the shipped letters."""
-    artist, critic = ImageGenerator(LATENT, codes=CODES), ImageCritic()
+    """Return the untrained game of the shipped letters: both players are told which letter a picture is to be."""
+    artist = ImageGenerator(LATENT, codes=CODES, labelled=True)
+    critic = ImageCritic(classes=len(letters.NAMES))
     return GAN(artist, critic, latent=LATENT, penalties=((0.3, r1),), offset=127.5, scale=127.5)
 
 
@@ -44,14 +46,14 @@ def train(build: Callable[[], GAN], steps: int, seed: int, checkpoint: Path | No
     The plain game runs with the learning rate and the momentum of its paper, 0.0002 and 0.5; ours with a higher
     rate that falls along a cosine.
     """
-    plain = build is dcgan
+    plain, data = build is dcgan, letters.load("train")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build()
     average = Ema(model, 0.995)
     history = fit_adversarial(
         model,
-        letters.load("train").images,
+        data.images if plain else labelled(data),
         steps=steps,
         batch_size=BATCH,
         learning_rate=2e-4 if plain else 1e-3,
@@ -66,6 +68,11 @@ def train(build: Callable[[], GAN], steps: int, seed: int, checkpoint: Path | No
     return average.model.eval(), history
 
 
+def labelled(data: letters.Letters) -> Tensor:
+    """Return the letters with their labels as a second channel, `(n, 2, 32, 32)` in data units."""
+    return torch.cat([data.images, data.labels[:, None, None, None].expand_as(data.images)], 1)
+
+
 def judge() -> nn.Module:
     """Return the frozen classifier of letters."""
     return load_weights(
@@ -77,10 +84,11 @@ def judge() -> nn.Module:
 def scores(images: Tensor, seed: int = 0) -> dict[str, Any]:
     """Return what the frozen classifier says of generated letters, beside what it says of real ones.
 
-    Distances, precision and recall compare the first as many samples as there are held-out letters with those
-    letters; the floor is as many training letters against the same. Each distance is (value, standard error).
+    A second channel, the label, is not looked at. Distances, precision and recall compare the first as many samples
+    as there are held-out letters with those letters; the floor is as many training letters against the same. Each
+    distance is (value, standard error).
     """
-    eye, real = judge(), letters.load("held_out")
+    images, eye, real = images[:, :1], judge(), letters.load("held_out")
     train_images = letters.load("train").images
     order = torch.randperm(len(train_images), generator=torch.Generator().manual_seed(seed))
     features, n = eye.features(real.images), len(real)
@@ -105,7 +113,7 @@ def scores(images: Tensor, seed: int = 0) -> dict[str, Any]:
 
 
 def shipped_samples() -> Tensor:
-    """Return the letters that the shipped generator draws, `(PICTURES, 1, 32, 32)` in data units."""
+    """Return the letters that the shipped generator draws, `(PICTURES, 2, 32, 32)` in data units with labels."""
     model = ours()
     load_weights(model.generator, checkpoints.path("letters-gan"))
     return model.eval().sample(PICTURES, generator=torch.Generator().manual_seed(1))
@@ -120,7 +128,7 @@ def letters_gan(checkpoint: Path, steps: int = STEPS) -> Trained:
     return Trained(
         model=model.generator,
         what="generator of the 52 letters: the chapter on GANs, its critic thrown away",
-        load="ImageGenerator(160, codes=128)",
+        load="ImageGenerator(96, codes=(52, 24), labelled=True)",
         steps=history.steps,
         seed=SEED,
         seconds=history.seconds,

@@ -19,7 +19,7 @@ from genbook.checks import check_count
 
 CODE_LENGTH = 3.0  # of a code's vector: it weighs as much as nine coordinates of noise
 
-__all__ = ["DCGANCritic", "DCGANGenerator", "ImageCritic", "ImageGenerator"]
+__all__ = ["DCGANCritic", "DCGANGenerator", "ImageCritic", "ImageGenerator", "labels_of", "with_labels"]
 
 
 class ImageGenerator(nn.Module):
@@ -29,20 +29,32 @@ class ImageGenerator(nn.Module):
     side. `channels` are those at 4×4, 8×8, …; the picture's side is 4 · 2^len(channels). Features are normalised
     over the batch, which keeps the first pictures unlike each other: call `eval()` before drawing single ones.
 
-    With `codes`, only the place of the largest of the first `codes` coordinates of the noise is used, as one of so
-    many equally likely choices. Data that lie on islands then need no bridges: from a letter to the next the
-    generator may jump. Raises TypeError or ValueError for channels, a latent, a depth or codes that are no counts.
+    `codes` turns parts of the noise into choices: of the first `codes[0]` coordinates only the place of the
+    largest counts, then of the next `codes[1]`, and so on. Data that lie on islands then need no bridges. With
+    `labelled=True` the first choice is the picture's label, and each picture comes with a second channel that
+    holds its number, as `with_labels` writes it: `(n, 2, side, side)`.
+
+    Raises TypeError or ValueError for channels, a latent, a depth or codes that are no such counts.
     """
 
     def __init__(
-        self, latent: int, channels: Sequence[int] = (128, 64, 32), *, depth: int = 1, codes: int = 0
+        self,
+        latent: int,
+        channels: Sequence[int] = (128, 64, 32),
+        *,
+        depth: int = 1,
+        codes: Sequence[int] = (),
+        labelled: bool = False,
     ) -> None:
         super().__init__()
         widths = _widths(channels)
         self.side = 4 * 2 ** len(widths)
-        self.codes = check_count(codes, name="codes", least=0)
-        if codes >= check_count(latent, name="latent"):
-            raise ValueError(f"latent must be above codes, got {latent} and {codes}")
+        self.codes = [check_count(size, name="each of codes", least=2) for size in codes]
+        if sum(self.codes) > check_count(latent, name="latent"):
+            raise ValueError(f"latent must be at least the sum of codes, got {latent} and {self.codes}")
+        if labelled and not self.codes:
+            raise ValueError("a labelled generator needs codes: the first is the label")
+        self.labelled = labelled
         self.grid = nn.Linear(latent, 16 * widths[0], bias=False)
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
         self.refinements = nn.ModuleList(_refine(width, depth) for width in widths)
@@ -52,38 +64,61 @@ class ImageGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the pictures of the latent vectors `z`."""
-        if self.codes:
-            chosen = one_hot(z[:, : self.codes].argmax(1), self.codes).to(z)
-            z = torch.cat([CODE_LENGTH * chosen, z[:, self.codes :]], 1)
-        h = self.grid(z).unflatten(1, (-1, 4, 4))
+        *groups, rest = z.split([*self.codes, z.shape[1] - sum(self.codes)], 1)
+        chosen = [group.argmax(1) for group in groups]
+        parts = [CODE_LENGTH * one_hot(c, size).to(z) for c, size in zip(chosen, self.codes, strict=True)]
+        h = self.grid(torch.cat([*parts, rest], 1)).unflatten(1, (-1, 4, 4))
         for norm, refine, double in zip(self.norms, self.refinements, self.doublings, strict=True):
             h = double(leaky_relu(refine(norm(h)), 0.2))
-        return torch.tanh(h)
+        h = torch.tanh(h)
+        return with_labels(h, chosen[0]) if self.labelled else h
 
 
 class ImageCritic(nn.Module):
     """Pictures `(n, 1, side, side)` to logits `(n,)`: the generator's mirror.
 
-    `channels` are those at half, a quarter, … of the side, down to 4×4; the side is 4 · 2^len(channels). Raises
-    ValueError for pictures of another shape.
+    `channels` are those at half, a quarter, … of the side, down to 4×4; the side is 4 · 2^len(channels). With
+    `classes` it takes labelled pictures, `(n, 2, side, side)` (see `with_labels`), and adds to the logit the
+    product of the last hidden layer with a vector of the label: the projection of Miyato and Koyama (2018),
+    arXiv:1802.05637, equation 3. Raises ValueError for pictures of another shape.
     """
 
-    def __init__(self, channels: Sequence[int] = (32, 64, 128), *, depth: int = 1) -> None:
+    def __init__(self, channels: Sequence[int] = (32, 64, 128), *, depth: int = 1, classes: int = 0) -> None:
         super().__init__()
         widths = _widths(channels)
-        self.side = 4 * 2 ** len(widths)
+        self.side, self.planes = 4 * 2 ** len(widths), 2 if check_count(classes, name="classes", least=0) else 1
         self.halvings = nn.ModuleList(
             nn.Conv2d(inputs, outputs, 4, 2, 1) for inputs, outputs in pairwise([1, *widths])
         )
         self.refinements = nn.ModuleList(_refine(width, depth) for width in widths)
-        self.logit = nn.Sequential(nn.Linear(16 * widths[-1], 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
+        self.hidden = nn.Sequential(nn.Linear(16 * widths[-1], 128), nn.LeakyReLU(0.2))
+        self.logit = nn.Linear(128, 1)
+        self.label = nn.Embedding(classes, 128) if classes else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return one logit a picture."""
-        x = _check_pictures(x, self.side)
+        _check_pictures(x, self.side, self.planes)
+        h = x[:, :1]
         for halve, refine in zip(self.halvings, self.refinements, strict=True):
-            x = refine(halve(x))
-        return self.logit(leaky_relu(x, 0.2).flatten(1))[:, 0]
+            h = refine(halve(h))
+        h = self.hidden(leaky_relu(h, 0.2).flatten(1))
+        logit = self.logit(h)[:, 0]
+        return logit if self.label is None else logit + (self.label(labels_of(x)) * h).sum(1) / h.shape[1] ** 0.5
+
+
+def with_labels(pictures: Tensor, labels: Tensor) -> Tensor:
+    """Return pictures `(n, 1, h, w)` between -1 and 1 with a second channel that holds their labels, 0 to 255.
+
+    Label k is written as k/127.5 - 1 in every pixel: as k in data units of 0 to 255.
+    """
+    pictures = pictures.float()  # eight bits of a bfloat16 do not hold a label
+    plane = (labels.to(pictures) / 127.5 - 1)[:, None, None, None].expand_as(pictures)
+    return torch.cat([pictures, plane], 1)
+
+
+def labels_of(pictures: Tensor) -> Tensor:
+    """Return the labels, `(n,)` int64, that `with_labels` wrote."""
+    return ((pictures[:, 1, 0, 0].detach().float() + 1) * 127.5).round().long()
 
 
 def _refine(channels: int, depth: int) -> nn.Sequential:
@@ -156,10 +191,10 @@ def _widths(channels: Sequence[int]) -> list[int]:
     return widths
 
 
-def _check_pictures(x: Tensor, side: int) -> Tensor:
-    """Return `x` if it is `(n, 1, side, side)`: convolutions alone would take other sides too."""
-    if x.ndim != 4 or x.shape[1:] != (1, side, side):
-        raise ValueError(f"x must have shape (n, 1, {side}, {side}), got {tuple(x.shape)}")
+def _check_pictures(x: Tensor, side: int, planes: int = 1) -> Tensor:
+    """Return `x` if it is `(n, planes, side, side)`: convolutions alone would take other sides too."""
+    if x.ndim != 4 or x.shape[1:] != (planes, side, side):
+        raise ValueError(f"x must have shape (n, {planes}, {side}, {side}), got {tuple(x.shape)}")
     return x
 
 
