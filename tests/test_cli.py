@@ -16,7 +16,7 @@ from genbook.cli.train_classifiers import Lesson, Shake, measure, mix
 from genbook.data import checkpoints, digits, letters
 from genbook.evaluate.two_sample import frechet_distance
 from genbook.nn.classifier import Classifier
-from genbook.nn.images import ImageGenerator
+from genbook.nn.images import ImageGenerator, labels_of, with_labels
 from genbook.train import AdversarialHistory, load_weights
 
 STORED = Path(__file__).resolve().parents[1] / "benchmarks" / "density.json"
@@ -365,6 +365,12 @@ def test_a_letter_counts_from_a_quarter_of_its_due_on():
         assert train_letters_gan.scores(x)["classes"] == 2, "I and A, and not B"
 
 
+def test_scores_do_not_look_at_the_labels(perfect):
+    found, images = perfect
+    plane = 255 * torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
+    assert train_letters_gan.scores(torch.cat([images, plane], 1)) == found
+
+
 def test_the_floor_is_training_letters_whatever_the_samples(perfect):
     found, _ = perfect
     train = letters.load("train").images
@@ -404,11 +410,38 @@ def test_the_plain_game_runs_with_the_settings_of_its_paper(monkeypatch, tmp_pat
     assert not plain["model"].penalties and len(ours["model"].penalties) == 1
     assert (plain["checkpoint"], ours["checkpoint"]) == (None, tmp_path / "run")
     images = letters.load("train").images
-    for call in calls:
-        assert torch.equal(call["data"], images), "it learns from the training letters and from no others"
+    for call, channels in ((plain, 1), (ours, 2)):
+        assert call["data"].shape == (889, channels, 32, 32)
+        assert torch.equal(call["data"][:, :1], images), "it learns from the training letters and from no others"
         assert (call["steps"], call["seed"], call["batch_size"]) == (7, 3, plain["batch_size"])
-        x = call["model"].decode(torch.randn(2, call["model"].latent, generator=torch.Generator().manual_seed(0)))
-        assert x.shape == (2, 1, 32, 32) and 0 <= float(x.detach().min()) <= float(x.detach().max()) <= 255
+        z = torch.randn(2, call["model"].latent, generator=torch.Generator().manual_seed(0))
+        x = call["model"].decode(z).detach()
+        assert x.shape == (2, channels, 32, 32) and 0 <= float(x.min()) <= float(x.max()) <= 255
+
+
+def test_both_players_of_ours_are_told_the_letter(monkeypatch):
+    calls = remember(monkeypatch)
+    train_letters_gan.train(train_letters_gan.ours, 7, 3)
+    model, data, split = calls[0]["model"], calls[0]["data"], letters.load("train")
+    assert torch.equal(data[:, 1], split.labels[:, None, None].expand(889, 32, 32).float())
+    x = (data[:64] - model.offset) / model.scale
+    assert torch.equal(labels_of(x), split.labels[:64])
+    wrong = with_labels(x[:, :1], (split.labels[:64] + 1) % 52)
+    assert float((model.critic(x) - model.critic(wrong)).detach().abs().min()) > 0, "the critic's word on a label"
+    z = torch.randn(300, model.latent, generator=torch.Generator().manual_seed(0))
+    drawn = model.decode(z).detach()[:, 1]
+    chosen = z[:, :52].argmax(1)
+    torch.testing.assert_close(drawn, chosen[:, None, None].expand(300, 32, 32).float(), atol=1e-4, rtol=0)
+    assert len(set(chosen.tolist())) > 45
+
+
+def test_letters_carry_their_labels_as_a_second_channel():
+    images = torch.arange(2 * 32 * 32.0).reshape(2, 1, 32, 32)
+    pair = train_letters_gan.labelled(letters.Letters(images, torch.tensor([51, 7]), torch.tensor([0, 1])))
+    assert pair.shape == (2, 2, 32, 32) and pair.dtype == torch.float32
+    assert torch.equal(pair[:, :1], images)
+    assert torch.equal(pair[0, 1], torch.full((32, 32), 51.0))
+    assert torch.equal(pair[1, 1], torch.full((32, 32), 7.0))
 
 
 def test_what_training_returns_is_the_average_ready_for_single_pictures(monkeypatch):
@@ -440,7 +473,7 @@ def test_the_recipe_repeats_itself_and_ships_the_generator_alone(monkeypatch, tm
     assert trained.steps == history.steps == 3 and not trained.interrupted
     fresh = eval(trained.load, LOADERS)
     fresh.load_state_dict(weights)
-    z = torch.randn(3, 64, generator=torch.Generator().manual_seed(1))
+    z = torch.randn(3, 96, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(seen[0], 127.5 + 127.5 * fresh.eval()(z).detach())
     assert [(m.value, m.standard_error, m.n) for m in trained.metrics.values()] == [
         (3.0, 0.5, 25), (2.0, 0.25, 25), (0.5, 0.1, 25), (0.9, 0.01, 3), (50.0, 0.0, 3)

@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from genbook.nn.images import DCGANCritic, DCGANGenerator, ImageCritic, ImageGenerator, Residual
+from genbook.models.gan import GAN, r1
+from genbook.nn.images import (
+    DCGANCritic,
+    DCGANGenerator,
+    ImageCritic,
+    ImageGenerator,
+    Residual,
+    labels_of,
+    with_labels,
+)
 
 GENERATORS, CRITICS = [ImageGenerator, DCGANGenerator], [ImageCritic, DCGANCritic]
 CHANNELS = [(3,), (4, 2), (5, 4, 2), (4, 4, 3, 2)]
@@ -48,6 +57,14 @@ def test_a_critic_gives_one_logit_a_picture_of_its_side_and_refuses_others(build
             critic(noise(*shape))
 
 
+def test_a_critic_with_classes_takes_pictures_of_two_channels_alone():
+    critic = built(ImageCritic, (2, 4), classes=3)
+    assert critic(with_labels(noise(5, 1, 16, 16), torch.tensor([0, 1, 2, 1, 0]))).shape == (5,)
+    for shape in ((5, 1, 16, 16), (5, 3, 16, 16), (5, 2, 8, 16), (5, 2, 16, 8), (2, 16, 16)):
+        with pytest.raises(ValueError, match=rf"x must have shape \(n, 2, 16, 16\), got \({shape[0]}, "):
+            critic(noise(*shape))
+
+
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_depth_counts_the_residual_convolutions_of_each_resolution(depth):
     generator, critic = ImageGenerator(6, (4, 2), depth=depth), ImageCritic((2, 4), depth=depth)
@@ -70,20 +87,115 @@ def test_the_usual_networks_are_as_large_as_counted_by_hand():
     assert parameters(ImageCritic()) == sum(
         (32 * 16 + 32, *halves, 64 + 128, refined, 16 * 128 * 128 + 128, 128 + 1)
     )
+    told = ImageGenerator(96, codes=(52, 24), labelled=True)  # a choice changes the noise and adds no weight
+    assert parameters(told) == parameters(ImageGenerator(96)) == parameters(ImageGenerator(64)) + 32 * 16 * 128
+    assert parameters(ImageCritic(classes=52)) == parameters(ImageCritic()) + 52 * 128
     # no bias before a normalisation
     assert parameters(DCGANGenerator(64)) == sum((64 * 128 * 16, *halves, 2 * (128 + 64 + 32), 32 * 16 + 1))
     assert parameters(DCGANCritic()) == sum((32 * 16 + 32, *halves, 2 * (64 + 128), 128 * 16 + 1))
 
 
-def test_a_code_is_the_place_of_the_largest_of_its_coordinates():
-    coded, z = built(ImageGenerator, 6, (4,), codes=4).eval(), noise(50, 6)
-    plain = built(ImageGenerator, 6, (4,)).eval()
+# ---- choices and labels -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rest", [0, 2])
+def test_each_group_of_codes_counts_by_the_place_of_its_largest_coordinate(rest):
+    latent, z = 7 + rest, noise(80, 7 + rest)
+    coded = built(ImageGenerator, latent, (4,), codes=(4, 3)).eval()
+    plain = built(ImageGenerator, latent, (4,)).eval()
     plain.load_state_dict(coded.state_dict())
-    chosen = torch.eye(4)[z[:, :4].argmax(1)] * 3
-    torch.testing.assert_close(coded(z), plain(torch.cat([chosen, z[:, 4:]], 1)))
-    assert set(z[:, :4].argmax(1).tolist()) == {0, 1, 2, 3}
-    louder = torch.cat([z[:, :4] * 7, z[:, 4:]], 1)  # the same places are the largest
+    first, second = z[:, :4].argmax(1), z[:, 4:7].argmax(1)
+    assert len(set(zip(first.tolist(), second.tolist(), strict=True))) == 12, "every pair is drawn"
+    by_hand = torch.zeros(80, latent)
+    by_hand[torch.arange(80), first] = 3.0
+    by_hand[torch.arange(80), 4 + second] = 3.0
+    by_hand[:, 7:] = z[:, 7:]
+    torch.testing.assert_close(coded(z), plain(by_hand))
+    louder = torch.cat([z[:, :4] * 7, z[:, 4:7] / 5, z[:, 7:]], 1)  # the same places are the largest
     torch.testing.assert_close(coded(louder), coded(z))
+
+
+def test_a_labelled_generator_writes_its_first_choice_beside_the_same_picture():
+    told = built(ImageGenerator, 9, (4,), codes=(4, 3), labelled=True).eval()
+    bare = built(ImageGenerator, 9, (4,), codes=(4, 3)).eval()
+    bare.load_state_dict(told.state_dict())
+    z = noise(50, 9)
+    pictures = told(z)
+    assert pictures.shape == (50, 2, 8, 8)
+    assert torch.equal(pictures[:, :1], bare(z))
+    chosen = z[:, :4].argmax(1)
+    assert torch.equal(labels_of(pictures), chosen) and len(set(chosen.tolist())) == 4
+    plane = (chosen / 127.5 - 1)[:, None, None].expand(50, 8, 8)
+    torch.testing.assert_close(pictures[:, 1], plane, atol=1e-6, rtol=0)
+
+
+def test_every_label_is_read_as_it_was_written():
+    k, x = torch.arange(256), noise(256, 1, 4, 5)
+    pictures = with_labels(x, k)
+    assert pictures.shape == (256, 2, 4, 5) and pictures.dtype == torch.float32
+    assert torch.equal(pictures[:, :1], x), "the picture itself is kept"
+    assert torch.equal(pictures[:, 1], pictures[:, 1, :1, :1].expand(256, 4, 5)), "each pixel holds the label"
+    assert pictures[[0, 51, 255], 1, 0, 0].tolist() == pytest.approx([-1.0, -0.6, 1.0])
+    assert labels_of(pictures).dtype == torch.int64
+    assert torch.equal(labels_of(pictures), k)
+
+
+def test_a_label_is_itself_in_data_units_and_survives_the_way_there_and_back():
+    k = torch.arange(256)
+    pictures = with_labels(noise(256, 1, 2, 2), k)
+    data = 127.5 + 127.5 * pictures
+    assert data.dtype == torch.float32
+    torch.testing.assert_close(data[:, 1, 0, 0], k.float(), atol=1e-4, rtol=0)
+    assert torch.equal(labels_of((data - 127.5) / 127.5), k)
+    whole = k.float()[:, None, None, None].expand(256, 2, 2, 2)  # labels as a data set holds them
+    assert torch.equal(labels_of((whole - 127.5) / 127.5), k)
+
+
+def test_eight_bits_of_a_bfloat16_do_not_blur_a_label():
+    k = torch.randperm(256, generator=torch.Generator().manual_seed(0))
+    z = torch.cat([torch.eye(256)[k], noise(256, 8)], 1)
+    told = built(ImageGenerator, 264, (2,), codes=(256,), labelled=True)
+    bare = built(ImageGenerator, 264, (2,), codes=(256,))
+    model = GAN(told, ImageCritic((2,), classes=256), latent=264, offset=127.5, scale=127.5)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        assert bare(z).dtype == torch.bfloat16, "the layers do run in eight bits"
+        pictures = told(z)
+        assert pictures.dtype == torch.float32
+        assert torch.equal(labels_of(pictures), k)
+        assert torch.equal(labels_of((model.decode(z) - 127.5) / 127.5), k)
+        assert torch.equal(labels_of(with_labels(pictures[:, :1].bfloat16(), k)), k)
+
+
+def test_a_critic_with_classes_adds_the_product_of_its_last_layer_with_the_labels_vector():
+    critic, bare = built(ImageCritic, (4, 8), classes=5), built(ImageCritic, (4, 8))
+    bare.load_state_dict({name: p for name, p in critic.state_dict().items() if name != "label.weight"})
+    x, k, seen = noise(10, 1, 16, 16), torch.arange(10) % 5, []
+    critic.hidden.register_forward_hook(lambda _module, _entry, h: seen.append(h.detach()))
+    logits = critic(with_labels(x, k)).detach()
+    (h,) = seen
+    assert h.shape == (10, 128) and critic.label.weight.shape == (5, 128)
+    product = torch.stack([critic.label.weight[k[i]].detach() @ h[i] for i in range(10)]) / 128**0.5
+    torch.testing.assert_close(logits, h @ critic.logit.weight[0].detach() + critic.logit.bias.detach() + product)
+    torch.testing.assert_close(logits - product, bare(x).detach())
+
+
+def test_the_logit_of_one_picture_depends_on_its_label():
+    critic, x = built(ImageCritic, (4, 8), classes=5), noise(1, 1, 16, 16).expand(5, 1, 16, 16)
+    logits = critic(with_labels(x, torch.arange(5))).detach()
+    gaps = (logits[:, None] - logits[None])[~torch.eye(5, dtype=torch.bool)].abs()
+    assert float(gaps.min()) > 1e-4
+    again = critic(with_labels(x, torch.tensor([3, 3, 3, 3, 3]))).detach()
+    torch.testing.assert_close(again, logits[3].expand(5), atol=1e-6, rtol=0)
+
+
+def test_the_critics_slope_has_no_part_along_the_labels_plane():
+    critic = built(ImageCritic, (4, 8), classes=5)
+    x = with_labels(noise(6, 1, 16, 16), torch.arange(6) % 5).requires_grad_()
+    (slope,) = torch.autograd.grad(critic(x).sum(), x)
+    assert torch.equal(slope[:, 1], torch.zeros(6, 16, 16))
+    assert float(slope[:, 0].flatten(1).norm(dim=1).min()) > 0
+    penalty = r1(critic, x.detach(), x.detach()).detach()
+    torch.testing.assert_close(penalty, 0.5 * slope[:, 0].square().sum((1, 2)).mean())
 
 
 # ---- what they promise ------------------------------------------------------------------------------------------
@@ -145,13 +257,18 @@ def test_the_plain_pair_starts_with_small_normal_weights(network):
     assert float((large > 2).float().mean()) == pytest.approx(0.0455, abs=0.006)  # tails of a normal, not a box
 
 
-@pytest.mark.parametrize("build", [lambda: GENERATORS[0](6, (3, 2)), lambda: CRITICS[0]((2, 3))])
-def test_every_parameter_learns(build):
-    network = built(build)
-    entry = noise(4, 6) if isinstance(network, ImageGenerator) else noise(4, 1, 16, 16)
-    network(entry).square().sum().backward()
-    still = [name for name, p in network.named_parameters() if float(p.grad.abs().max()) == 0]
-    assert not still
+def test_every_parameter_learns():
+    generator = built(ImageGenerator, 9, (3, 2), codes=(4, 3), labelled=True)
+    critic, z = built(ImageCritic, (2, 3), classes=4), noise(30, 9)
+    assert set(z[:, :4].argmax(1).tolist()) == {0, 1, 2, 3}  # a label that is not seen has no gradient
+    for network, entry in ((generator, z), (critic, generator(z).detach())):
+        network(entry).square().sum().backward()
+        still = [name for name, p in network.named_parameters() if float(p.grad.abs().max()) == 0]
+        assert not still
+    assert all(float(row.abs().max()) > 0 for row in critic.label.weight.grad), "a label without a gradient"
+    generator.zero_grad()
+    critic(generator(z)).sum().backward()  # the critic's word reaches the generator
+    assert not [name for name, p in generator.named_parameters() if float(p.grad.abs().max()) == 0]
 
 
 # ---- bad arguments ----------------------------------------------------------------------------------------------
@@ -185,8 +302,33 @@ def test_a_bad_depth_is_refused_by_name(build):
         build(-1)
 
 
-def test_bad_codes_are_refused_by_name():
-    with pytest.raises(ValueError, match="codes must be at least 0, got -1"):
-        ImageGenerator(6, codes=-1)
-    with pytest.raises(ValueError, match="latent must be above codes, got 6 and 6"):
-        ImageGenerator(6, codes=6)
+@pytest.mark.parametrize(
+    ("codes", "error", "message"),
+    [
+        ((1,), ValueError, "each of codes must be at least 2, got 1"),
+        ((3, 0), ValueError, "each of codes must be at least 2, got 0"),
+        ((2.0,), TypeError, r"each of codes must be a whole number, got 2\.0"),
+        ((7,), ValueError, r"latent must be at least the sum of codes, got 6 and \[7\]"),
+        ((4, 3), ValueError, r"latent must be at least the sum of codes, got 6 and \[4, 3\]"),
+    ],
+)
+def test_bad_codes_are_refused_by_name(codes, error, message):
+    with pytest.raises(error, match=message):
+        ImageGenerator(6, (2,), codes=codes)
+
+
+def test_a_label_needs_a_choice():
+    with pytest.raises(ValueError, match="a labelled generator needs codes: the first is the label"):
+        ImageGenerator(6, (2,), labelled=True)
+
+
+@pytest.mark.parametrize(
+    ("classes", "error", "message"),
+    [
+        (-1, ValueError, "classes must be at least 0, got -1"),
+        (5.0, TypeError, r"classes must be a whole number, got 5\.0"),
+    ],
+)
+def test_bad_classes_are_refused_by_name(classes, error, message):
+    with pytest.raises(error, match=message):
+        ImageCritic((2,), classes=classes)
