@@ -23,7 +23,7 @@ def test_an_installed_package_reads_its_own_folder(tmp_path, monkeypatch):
 
 
 def test_an_unknown_name_and_a_damaged_record_are_refused(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="no measurement is called 'nothing'; there are: .*density"):
+    with pytest.raises(ValueError, match=r"no measurement is called 'nothing'; there are: .*density"):
         benchmarks.load("nothing")
     monkeypatch.setattr(_files, "PACKAGE", tmp_path)
     folder = tmp_path / "_data" / "benchmarks"

@@ -84,9 +84,9 @@ def judge() -> nn.Module:
 def scores(images: Tensor, seed: int = 0) -> dict[str, Any]:
     """Return what the frozen classifier says of generated letters, beside what it says of real ones.
 
-    A second channel, the label, is not looked at. Distances, precision and recall compare the first as many samples
-    as there are held-out letters with those letters; the floor is as many training letters against the same. Each
-    distance is (value, standard error).
+    A second channel, the label, is not looked at. Distances, precision and recall compare the first as many
+    samples as there are held-out letters with those letters; the floor is as many training letters against the
+    same. Each distance is (value, standard error).
     """
     images, eye, real = images[:, :1], judge(), letters.load("held_out")
     train_images = letters.load("train").images
