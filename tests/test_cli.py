@@ -489,7 +489,11 @@ def test_the_shipped_letters_score_what_their_card_says():
     assert card["parameters"] == sum(p.numel() for p in model.generator.parameters())
     noise = model.draw_noise(confidence["n"], generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        found = train_letters_gan.scores(model.eval().decode(noise[:1040]))
+        drawn = model.eval().decode(noise[:1040])
+        found = train_letters_gan.scores(drawn)
+        named = judge("letter-classifier").probabilities(drawn[:, :1]).argmax(1)
+    agreed = float((named == labels_of((drawn - model.offset) / model.scale)).double().mean())
+    assert agreed >= 0.98, "it draws the letter that it was told"
     assert found["n"] == frechet["n"] == 314
     assert found["frechet"][0] == pytest.approx(frechet["value"], rel=0.02)
     assert found["frechet floor"][0] == pytest.approx(floor["value"], rel=0.02)
