@@ -26,7 +26,7 @@ POINTS, SAMPLES = 20_000, 10_000
 
 # name: game, penalties, how wide the critic's waves are, steps, critic's updates a step, learning rate
 RINGS: dict[str, tuple[Game, Sequence[Any], float, int, int, float]] = {
-    "no penalty": (NON_SATURATING, (), 8.0, 1000, 1, 1e-3),
+    "no penalty": (NON_SATURATING, (), 8.0, 3000, 1, 3e-3),
     "penalties on the slope, R1 and R2": (NON_SATURATING, ((0.05, r1), (0.05, r2)), 8.0, 3000, 1, 3e-3),
     "Wasserstein game, R1 and R2": (WASSERSTEIN, ((0.5, r1), (0.5, r2)), 4.0, 2500, 2, 2e-3),
     "Wasserstein game, gradient penalty": (WASSERSTEIN, ((1.0, gradient_penalty),), 4.0, 2500, 2, 2e-3),
