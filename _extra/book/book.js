@@ -6,7 +6,8 @@
     [".bd-article pre", "Code or printed text"],
     [".bd-article .pst-scrollable-table-container, .bd-article .table-wrapper", "Table"],
     [".bd-article .cell_output", "Result of the cell"],
-    [".bd-sidebar-primary, .bd-sidebar-secondary", "Contents"],
+    [".bd-sidebar-primary", "Contents", "navigation"], // it lies in no landmark: it has to be one
+    [".bd-sidebar-secondary", "Contents"],
   ];
   const mark = () => {
     for (const formula of document.querySelectorAll(".bd-article mjx-container:not([display='true'])")) {
@@ -17,7 +18,7 @@
       const wide = inner.getBoundingClientRect().width > column.clientWidth + 1;
       formula.classList.toggle("book-wide-formula", wide);
     }
-    for (const [selector, name] of names) {
+    for (const [selector, name, role = "group"] of names) {
       for (const element of document.querySelectorAll(selector)) {
         const style = getComputedStyle(element);
         const scrolls =
@@ -27,13 +28,13 @@
           element.setAttribute("data-scrolls", "");
           element.tabIndex = 0;
           if (!element.hasAttribute("role") && element.tagName !== "MJX-CONTAINER") {
-            element.setAttribute("role", "group");
+            element.setAttribute("role", role);
             element.setAttribute("aria-label", name + ", scrolls");
           }
         } else if (!scrolls && element.hasAttribute("data-scrolls")) {
           element.removeAttribute("data-scrolls");
           element.removeAttribute("tabindex");
-          if (element.getAttribute("role") === "group") {
+          if (element.getAttribute("role") === role) {
             element.removeAttribute("role");
             element.removeAttribute("aria-label");
           }
