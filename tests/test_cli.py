@@ -324,6 +324,13 @@ def test_the_held_out_letters_get_the_best_scores(perfect):
     assert found["manifold"] == {"precision": 1.0, "recall": 1.0, "density": pytest.approx(1.0), "coverage": 1.0}
     assert found["kernel"][0] < found["kernel floor"][0]  # without a bias, so below zero for a set and itself
     assert found["classes"] == 52
+    train = letters.load("train").images
+    distance = torch.tensor([((train - x).square().sum((1, 2, 3)).min()).sqrt() for x in images])
+    limit = distance[:314].quantile(0.05)
+    assert found["copies among held out"] == float((distance[:314] <= limit).double().mean()) < 0.06
+    near = int((distance <= limit).sum())
+    assert near >= 17 + 15, "the training As at the end are copies all"
+    assert found["copies"] == (pytest.approx(near / 337), pytest.approx((near * (337 - near) / 337**3) ** 0.5))
     probability = judge("letter-classifier").probabilities(images)
     most = probability.amax(1)
     assert found["confidence"] == pytest.approx(float(most.mean()), abs=1e-6)
@@ -400,8 +407,8 @@ def momentum(call):
 
 def test_the_plain_game_runs_with_the_settings_of_its_paper(monkeypatch, tmp_path):
     calls = remember(monkeypatch)
-    train_letters_gan.train(train_letters_gan.dcgan, 7, 3)
-    train_letters_gan.train(train_letters_gan.ours, 7, 3, tmp_path / "run")
+    train_letters_gan.train(train_letters_gan.PLAIN, 7, 3)
+    train_letters_gan.train(train_letters_gan.OURS, 7, 3, tmp_path / "run")
     plain, ours = calls
     assert (plain["learning_rate"], momentum(plain)) == (2e-4, (0.5, 0.999))
     assert {plain["schedule"](t) for t in (0.0, 0.5, 1.0)} == {1.0}
@@ -421,7 +428,7 @@ def test_the_plain_game_runs_with_the_settings_of_its_paper(monkeypatch, tmp_pat
 
 def test_both_players_of_ours_are_told_the_letter(monkeypatch):
     calls = remember(monkeypatch)
-    train_letters_gan.train(train_letters_gan.ours, 7, 3)
+    train_letters_gan.train(train_letters_gan.OURS, 7, 3)
     model, data, split = calls[0]["model"], calls[0]["data"], letters.load("train")
     assert torch.equal(data[:, 1], split.labels[:, None, None].expand(889, 32, 32).float())
     x = (data[:64] - model.offset) / model.scale
@@ -446,7 +453,7 @@ def test_letters_carry_their_labels_as_a_second_channel():
 
 def test_what_training_returns_is_the_average_ready_for_single_pictures(monkeypatch):
     calls = remember(monkeypatch)
-    model, history = train_letters_gan.train(train_letters_gan.dcgan, 7, 3)
+    model, history = train_letters_gan.train(train_letters_gan.PLAIN, 7, 3)
     assert model is calls[0]["ema"].model and model is not calls[0]["model"]
     assert not any(module.training for module in model.modules())
     assert history.steps == 1
@@ -459,6 +466,7 @@ def test_the_recipe_repeats_itself_and_ships_the_generator_alone(monkeypatch, tm
     def found(images):
         seen.append(images)
         pair = {"frechet": (3.0, 0.5), "frechet floor": (2.0, 0.25), "manifold": {"recall": 0.5}}
+        pair["copies"] = (0.25, 0.125)
         return pair | {"n": 25, "confidence": 0.9, "confidence error": 0.01, "classes": 50}
 
     monkeypatch.setattr(train_letters_gan, "scores", found)
@@ -466,7 +474,7 @@ def test_the_recipe_repeats_itself_and_ships_the_generator_alone(monkeypatch, tm
     trained = train_letters_gan.letters_gan(tmp_path / "run", 3)
     assert torch.equal(torch.get_rng_state(), state), "the caller's random state was moved"
     torch.manual_seed(6)
-    again, history = train_letters_gan.train(train_letters_gan.ours, 3, 0)
+    again, history = train_letters_gan.train(train_letters_gan.OURS, 3, 0)
     weights = trained.model.state_dict()
     for name, value in again.generator.state_dict().items():
         assert torch.equal(weights[name], value), name
@@ -476,14 +484,14 @@ def test_the_recipe_repeats_itself_and_ships_the_generator_alone(monkeypatch, tm
     z = torch.randn(3, 96, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(seen[0], 127.5 + 127.5 * fresh.eval()(z).detach())
     assert [(m.value, m.standard_error, m.n) for m in trained.metrics.values()] == [
-        (3.0, 0.5, 25), (2.0, 0.25, 25), (0.5, 0.1, 25), (0.9, 0.01, 3), (50.0, 0.0, 3)
+        (3.0, 0.5, 25), (2.0, 0.25, 25), (0.5, 0.1, 25), (0.9, 0.01, 3), (0.25, 0.125, 3), (50.0, 0.0, 3)
     ]  # fmt: skip
 
 
 def test_the_shipped_letters_score_what_their_card_says():
     """The bars of the letters, and the card's figures again on the pictures that gave them."""
     card = checkpoints.card("letters-gan")
-    frechet, floor, recall, confidence, classes = card["metrics"].values()
+    frechet, floor, recall, confidence, copies, classes = card["metrics"].values()
     model = train_letters_gan.ours()
     load_weights(model.generator, checkpoints.path("letters-gan"))
     assert card["parameters"] == sum(p.numel() for p in model.generator.parameters())
@@ -495,6 +503,8 @@ def test_the_shipped_letters_score_what_their_card_says():
     agreed = float((named == labels_of((drawn - model.offset) / model.scale)).double().mean())
     assert agreed >= 0.98, "it draws the letter that it was told"
     assert found["n"] == frechet["n"] == 314
+    assert copies["value"] < found["copies among held out"] and copies["n"] == confidence["n"]
+    assert found["copies"][0] == pytest.approx(copies["value"], abs=0.02)
     assert found["frechet"][0] == pytest.approx(frechet["value"], rel=0.02)
     assert found["frechet floor"][0] == pytest.approx(floor["value"], rel=0.02)
     assert found["manifold"]["recall"] == pytest.approx(recall["value"], abs=0.01)
@@ -523,13 +533,13 @@ def test_the_players_of_the_ring_come_from_the_seed_alone():
 
 
 def test_a_ring_is_played_as_its_name_says(monkeypatch):
-    game, penalties, scale, _, critic_steps, rate = bench_gans.RINGS["Wasserstein game, R1 and R2"]
-    monkeypatch.setitem(bench_gans.RINGS, "short", (game, penalties, scale, 2, critic_steps, rate))
+    monkeypatch.setattr(bench_gans, "STEPS", 2)
     monkeypatch.setattr(bench_gans, "SAMPLES", 400)
-    found = bench_gans.ring("short", 3)
+    short = "Wasserstein game, R1 and R2"
+    found = bench_gans.ring(short, 3)
     assert (found["seed"], found["steps"]) == (3, 2)
     assert found["covered"] < 8, "nobody learns a ring in two steps"
-    again = bench_gans.ring("short", 3)
+    again = bench_gans.ring(short, 3)
     assert found | {"seconds": 0} == again | {"seconds": 0}
     json.dumps(found)
     names = {
@@ -540,9 +550,9 @@ def test_a_ring_is_played_as_its_name_says(monkeypatch):
     }
     real, fake = torch.tensor([2.0]), torch.tensor([0.5])
     for name, expected in names.items():
-        game, penalties, *_ = bench_gans.RINGS[name]
-        assert [penalty.__name__ for _, penalty in penalties] == expected
-        assert (float(game.critic(real, fake)) == -1.5) == name.startswith("Wasserstein")
+        rules = bench_gans.RINGS[name]
+        assert [penalty.__name__ for _, penalty in rules.penalties] == expected
+        assert (float(rules.game.critic(real, fake)) == -1.5) == name.startswith("Wasserstein")
 
 
 def test_the_benchmark_of_the_ring_plays_every_game_from_every_seed(monkeypatch):
@@ -560,7 +570,7 @@ def test_the_letters_beside_a_dcgan_get_the_same_steps_and_as_many_pictures(monk
         def sample(self, n, *, generator):
             return ("plain", n)
 
-    calls = []
+    calls, steps = [], bench_gans.LONGER * 17
     history = AdversarialHistory(seconds=2.04)
     monkeypatch.setattr(bench_gans.checkpoints, "card", lambda name: {"letters-gan": {"steps": 17}}[name])
     monkeypatch.setattr(train_letters_gan, "train", lambda *a: calls.append(a) or (Still(), history))
@@ -570,4 +580,5 @@ def test_the_letters_beside_a_dcgan_get_the_same_steps_and_as_many_pictures(monk
     assert (found["steps"], found["seconds of the DCGAN"]) == (17, 2.0)
     assert found["DCGAN"] == ("plain", train_letters_gan.PICTURES)
     assert found["shipped"] == ("shipped", train_letters_gan.PICTURES)
-    assert calls == [(train_letters_gan.dcgan, 17, train_letters_gan.SEED)]
+    assert calls == [(train_letters_gan.PLAIN, 17, train_letters_gan.SEED), (train_letters_gan.OURS, steps, 0)]
+    assert found["longer"] == found["DCGAN"] and found["steps of the longer game"] == steps > 17

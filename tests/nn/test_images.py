@@ -306,6 +306,7 @@ def test_a_bad_depth_is_refused_by_name(build):
     ("codes", "error", "message"),
     [
         ((1,), ValueError, "each of codes must be at least 2, got 1"),
+        (4, TypeError, "codes must be a sequence of whole numbers, got 4"),
         ((3, 0), ValueError, "each of codes must be at least 2, got 0"),
         ((2.0,), TypeError, r"each of codes must be a whole number, got 2\.0"),
         ((7,), ValueError, r"latent must be at least the sum of codes, got 6 and \[7\]"),

@@ -49,6 +49,8 @@ class ImageGenerator(nn.Module):
         super().__init__()
         widths = _widths(channels)
         self.side = 4 * 2 ** len(widths)
+        if not isinstance(codes, Sequence):
+            raise TypeError(f"codes must be a sequence of whole numbers, got {codes!r}")
         self.codes = [check_count(size, name="each of codes", least=2) for size in codes]
         if sum(self.codes) > check_count(latent, name="latent"):
             raise ValueError(f"latent must be at least the sum of codes, got {latent} and {self.codes}")
