@@ -61,7 +61,8 @@ def killed(mutant: dict | None, layer_command: list[str]) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "src" / "genbook"
         shutil.copytree(ROOT / "src" / "genbook", source, ignore=shutil.ignore_patterns("__pycache__"))
-        (Path(folder) / "data").symlink_to(ROOT / "data")
+        for beside in ("data", "benchmarks"):
+            (Path(folder) / beside).symlink_to(ROOT / beside)
         if mutant:
             path = source / mutant["file"]
             path.write_text(path.read_text(encoding="utf-8").replace(mutant["find"], mutant["replace"]))
