@@ -106,7 +106,10 @@ execute: $(VENV)/.installed-all ## re-run every chapter and store its outputs (C
 	$(PY) tools/notebooks.py execute --workers $(WORKERS) $(CHAPTERS)
 
 labs: $(VENV)/.installed-all ## rebuild the live labs from the shipped checkpoints
-	@echo "No lab exists yet."
+	$(PY) -m genbook.cli labs
+
+assignments: $(VENV)/.installed-all ## write student/ and solutions/ from the masters
+	$(PY) -m genbook.cli.grade release --write
 
 bench: $(VENV)/.installed-all ## measure again what the chapters quote (stored in benchmarks/)
 	$(PY) -m genbook.cli bench --folder benchmarks
@@ -130,4 +133,4 @@ set-repository: ## carry the repository's address everywhere: make set-repositor
 clean: ## remove what was built (not the environment)
 	rm -rf _build dist .ruff_cache .hypothesis
 
-.PHONY: FORCE help book serve lab test check execute labs bench mutants lint glyphs lock set-repository clean
+.PHONY: FORCE help book serve lab test check execute labs assignments bench mutants lint glyphs lock set-repository clean

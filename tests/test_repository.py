@@ -212,6 +212,8 @@ def test_wheel_has_ranges_and_carries_the_data(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
+        labs = {f"genbook/labs/built/{path.name}" for path in (ROOT / "src/genbook/labs/built").glob("*.html")}
+        assert labs and labs | {"genbook/labs/runtime.js", "genbook/labs/page.html"} <= set(archive.namelist())
         names = archive.namelist()
         (metadata,) = (archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
     wanted = re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE)

@@ -26,6 +26,14 @@ UNIT = {
     "evaluate": ["tests/evaluate", "tests/parity/test_metric_parity.py"],
     "data": ["tests/data"],
     "viz": ["tests/viz"],
+    "labs": ["tests/labs/test_lab_pages.py", "tests/labs/test_frames.py"],
+    "labs/runtime.js": ["tests/labs/test_runtime.py"],
+    "labs/ui/gans_core.js": [
+        "tests/labs/test_gans_lab.py",
+        "-k",
+        "critic or slope or steps or adam or ring or coverage",
+    ],
+    "labs/ui/distributions.js": ["tests/labs/test_distributions_lab.py"],
     "cli": ["tests/test_cli.py"],
     "checks.py": ["tests/test_zoo.py", "-k", "bad or refused"],
     "train.py": ["tests/test_train.py"],
@@ -53,7 +61,7 @@ def command(mutant: dict) -> list[str]:
         family = Path(mutant["file"]).stem.title().replace("_", "")
         family = "GaussianMixture" if family == "Mixture" else family
         return [*python, "tests/test_zoo.py", "-k", family]
-    return [*python, *UNIT[mutant["file"].split("/")[0]]]
+    return [*python, *UNIT.get(mutant["file"], UNIT[mutant["file"].split("/")[0]])]
 
 
 def killed(mutant: dict | None, layer_command: list[str]) -> bool:

@@ -63,6 +63,8 @@ def clean(notebook: nbformat.NotebookNode) -> None:
                 output.text = rest  # a warning beside a bar stays, and is refused
             if WIDGET in output.get("data", {}):
                 continue  # needs a kernel; the cell leaves a static figure beside it
+            if output.get("metadata", {}).get("genbook") == "lab-frame":
+                continue  # a whole lab with its weights; the link that stands beside it stays
             if "image/png" in output.get("data", {}):
                 output.data["image/png"] = smaller(output.data["image/png"])
             kept.append(output)

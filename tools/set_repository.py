@@ -97,7 +97,7 @@ def digest(notebook):
 
 
 def carry_notebook(text, ours, owner, name):
-    """Return a notebook's JSON with the address changed in its cells' source; outputs and ids stay.
+    """Return a notebook's JSON with the address changed in its cells' source and in links that it printed.
 
     The digest that ties outputs to sources follows, but only where it held before.
     """
@@ -105,11 +105,12 @@ def carry_notebook(text, ours, owner, name):
     stored = notebook["metadata"].get("genbook", {})
     held = stored.get("digest") == digest(notebook)
     for cell in notebook["cells"]:
-        before = joined(cell["source"])
-        after = carry(before, ours, owner, name)
-        if after != before:
-            changed = True
-            cell["source"] = after.splitlines(keepends=True) if isinstance(cell["source"], list) else after
+        printed = [output["data"] for output in cell.get("outputs", []) if "text/html" in output.get("data", {})]
+        for holder, key in [(cell, "source"), *((data, "text/html") for data in printed)]:
+            after = carry(before := joined(holder[key]), ours, owner, name)
+            if after != before:
+                changed = True
+                holder[key] = after.splitlines(keepends=True) if isinstance(holder[key], list) else after
     if held:
         stored["digest"] = digest(notebook)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n" if changed else text

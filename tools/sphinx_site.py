@@ -6,6 +6,7 @@ Loaded through `sphinx: local_extensions` in `_config.yml`. It imports nothing o
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 PIECES = re.compile(
@@ -13,6 +14,10 @@ PIECES = re.compile(
 )
 
 EMPTY_HEADER = re.compile(r"<th[^>]*>(?:<p></p>)?</th>")
+LAB = re.compile(
+    r'<p class="genbook-lab" data-lab="(?P<name>\w+)" data-height="(?P<height>\d+)">'
+    r"<a [^>]*>(?P<title>[^<]*)</a></p>"
+)
 FOLD = re.compile(r"(?P<link><a [^>]*>)(?P<name>[^<]+)(?P<end></a>\s*<details[^>]*>)\s*<summary>")
 
 
@@ -76,13 +81,33 @@ def insert_chapters(app, docname, source):
         source[0] = source[0].replace("<!-- the measured chapters -->", table)
 
 
+def frame(match, root):
+    """Return a lab as a frame that loads once it comes into view, with a plain link below."""
+    address, title = f"{root}labs/{match['name']}.html", match["title"]
+    return (
+        f'<div class="book-lab"><iframe src="{address}" title="{title}" loading="lazy" sandbox="allow-scripts" '
+        f'style="height: {match["height"]}px"></iframe>'
+        f'<p><a href="{address}">{title}</a>, in a page of its own, to keep or to share.</p></div>'
+    )
+
+
+def copy_labs(app, exception):
+    """Lay the built labs beside the pages. They travel in the package: that is the one place where they stand."""
+    if exception is None and app.builder.format == "html":
+        folder = Path(app.outdir) / "labs"
+        folder.mkdir(exist_ok=True)
+        for path in sorted((Path(app.srcdir) / "src" / "genbook" / "labs" / "built").glob("*.html")):
+            shutil.copyfile(path, folder / path.name)
+
+
 def mend_page(app, pagename, templatename, context, doctree):
-    """Leave Thebe out, which loads from a foreign server; name the folding arrows; no empty table heads."""
+    """Leave Thebe out, which loads from elsewhere; name the folding arrows; no empty table heads; show labs."""
     for kind in ("script_files", "css_files"):
         if kind in context:
             context[kind] = [file for file in context[kind] if "thebe" not in str(vars(file)).lower()]
     if "body" in context:
-        context["body"] = EMPTY_HEADER.sub("<td></td>", context["body"])
+        body = EMPTY_HEADER.sub("<td></td>", context["body"])
+        context["body"] = LAB.sub(lambda match: frame(match, "../" * pagename.count("/")), body)
     if generate := context.get("generate_toctree_html"):
 
         def named(*arguments, **options):
@@ -108,4 +133,5 @@ def setup(app):
     app.connect("source-read", insert_chapters)
     app.connect("html-page-context", mend_page, priority=900)
     app.connect("env-before-read-docs", note_dependency)
+    app.connect("build-finished", copy_labs)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -42,6 +42,17 @@
       }
     }
   };
+  // A lab's frame takes the theme of the page, and the height that it asks for.
+  const labs = () => [...document.querySelectorAll(".book-lab iframe")];
+  const tell = (frame) => frame.contentWindow?.postMessage({ theme: document.documentElement.dataset.theme }, "*");
+  addEventListener("message", ({ source, data }) => {
+    const frame = labs().find((one) => one.contentWindow === source);
+    if (!frame || !data?.genbookLab || !(data.height > 0)) return;
+    frame.style.height = `${Math.min(data.height, 4000) + 2}px`;
+    tell(frame);
+  });
+  new MutationObserver(() => labs().forEach(tell)).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+
   let waiting;
   const soon = () => {
     clearTimeout(waiting);

@@ -25,6 +25,7 @@ from first_cell import FIRST_CELL  # noqa: E402
 SNAPSHOT = Path(__file__).with_name("constraints.txt")
 PINS = dict(line.split("==") for line in SNAPSHOT.read_text().split() if "==" in line)
 TORCH = next(line for line in (ROOT / "constraints.txt").read_text().split() if line.startswith("torch=="))
+ASSIGNMENTS = sorted(path.stem for path in (ROOT / "assignments" / "solutions").glob("*.ipynb"))
 PIP = ["-m", "pip", "--disable-pip-version-check", "-q"]
 
 
@@ -77,18 +78,41 @@ def test_the_install_changes_nothing_that_colab_has(colab):
     assert {n: v for n, v in after.items() if before.get(n) != v} == {"genbook": after["genbook"]}
 
 
-@pytest.mark.parametrize("name", named_in_toc())
-def test_the_chapter_runs_from_an_empty_folder(colab, name, tmp_path):
-    python, *_ = colab
-    shutil.copy(ROOT / "chapters" / f"{name}.ipynb", tmp_path)
+def executed(python, notebook, folder, *flags):
+    """Run a notebook in a folder that holds nothing else; returns its cells."""
+    shutil.copy(notebook, folder)
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "MPLBACKEND")}
     environment |= {"PATH": f"{python.parent}:{environment['PATH']}", "JUPYTER_PATH": "", "OMP_NUM_THREADS": "2"}
     run(python, "-m", "ipykernel", "install", "--sys-prefix", "--name", "python3", env=environment)
     run(python, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--output", "done.ipynb",
-        "--ExecutePreprocessor.timeout=600", f"{name}.ipynb", cwd=tmp_path, env=environment)  # fmt: skip
-    cells = json.loads((tmp_path / "done.ipynb").read_text())["cells"]
-    assert all(c["execution_count"] for c in cells if c["cell_type"] == "code")
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([f"{name}.ipynb", "done.ipynb"])
+        "--ExecutePreprocessor.timeout=600", *flags, notebook.name, cwd=folder, env=environment)  # fmt: skip
+    assert sorted(p.name for p in folder.iterdir()) == sorted([notebook.name, "done.ipynb"])
+    return [c for c in json.loads((folder / "done.ipynb").read_text())["cells"] if c["cell_type"] == "code"]
+
+
+def errors(cell):
+    return [output["ename"] for output in cell["outputs"] if output["output_type"] == "error"]
+
+
+@pytest.mark.parametrize("name", named_in_toc())
+def test_the_chapter_runs_from_an_empty_folder(colab, name, tmp_path):
+    cells = executed(colab[0], ROOT / "chapters" / f"{name}.ipynb", tmp_path)
+    assert all(cell["execution_count"] for cell in cells)
+
+
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_a_solution_passes_and_a_released_notebook_stops_at_the_first_question(colab, name, tmp_path):
+    """Every test of the solution passes under Colab's versions, hidden ones included; the rest runs to the end."""
+    (tmp_path / "solution").mkdir()
+    (tmp_path / "student").mkdir()
+    solved = executed(colab[0], ROOT / "assignments" / "solutions" / f"{name}.ipynb", tmp_path / "solution")
+    assert len(solved) >= 10
+    handed_out = ROOT / "assignments" / "student" / f"{name}.ipynb"
+    blank = executed(colab[0], handed_out, tmp_path / "student", "--allow-errors")
+    graded = [cell for cell in blank if cell["metadata"].get("nbgrader", {}).get("grade")]
+    assert graded and all(errors(cell) for cell in graded)
+    seen = {kind for cell in blank for kind in errors(cell)}
+    assert seen <= {"NotImplementedError", "NameError"}, seen
 
 
 def test_the_package_comes_from_the_wheel_and_carries_its_data(colab, tmp_path):

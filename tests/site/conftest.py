@@ -20,9 +20,9 @@ def missing(reason):
 
 
 def site_pages():
-    """Return the addresses of all pages of the built site, without the redirect at its root."""
+    """Return the addresses of all pages of the site, without the redirect at its root and the labs."""
     found = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
-    return [page for page in found if not page.startswith("_") and page != "index.html"]
+    return [page for page in found if not page.startswith(("_", "labs/")) and page != "index.html"]
 
 
 def pytest_generate_tests(metafunc):

@@ -240,6 +240,31 @@ def test_formulas_can_be_spoken_without_a_network(visit):
     assert not here.faults
 
 
+def test_labs_lie_beside_the_pages(site):
+    built = {path.name: path.read_bytes() for path in (ROOT / "src/genbook/labs/built").glob("*.html")}
+    assert built and {path.name: path.read_bytes() for path in (site / "labs").iterdir()} == built
+
+
+def test_a_lab_stands_in_its_chapter_and_follows_its_theme(site, parsed, visit):
+    shown = [
+        page for page in CHAPTERS if 'class="book-lab"' in (site / f"{page}.html").read_text(encoding="utf-8")
+    ]
+    assert shown, "no chapter shows a lab: genbook.labs.show in a cell"
+    for chapter in shown:
+        here = visit(color_scheme="dark")
+        page = here.open(f"{chapter}.html")
+        frame = page.locator(".book-lab iframe").first
+        frame.scroll_into_view_if_needed()
+        inside = frame.element_handle().content_frame()
+        inside.wait_for_selector("html[data-ready=yes]", timeout=15_000)
+        assert inside.get_attribute("html", "data-theme") == "dark"
+        page.wait_for_timeout(300)
+        assert frame.evaluate("e => e.offsetHeight") >= inside.evaluate("document.documentElement.offsetHeight")
+        link = page.locator(".book-lab a").first.get_attribute("href")
+        assert (site / "chapters" / link).resolve().is_file()
+        assert not here.faults, here.faults
+
+
 def test_preview_of_a_shared_link(site):
     for page in ("index.html", "pages/index.html"):
         text = (site / page).read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """The command `genbook`: `bench` measures what the book quotes, `train` makes the weights that ship with it.
 
-Both write what they did beside the result: command, date, steps, seeds, seconds, machine, versions.
+Both write what they did beside the result: command, date, steps, seeds, seconds, machine, versions. `labs` builds
+the live labs from those weights.
 """
 
 from __future__ import annotations
@@ -52,7 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
     train_parser.add_argument("--steps", type=int, help="steps of the optimiser (default: those of the recipe)")
     train_parser.add_argument("--folder", type=Path, default=Path("data/checkpoints"), help="where the files go")
     train_parser.add_argument("--list", action="store_true", help="list what can be made and end")
+    labs_parser = commands.add_parser("labs", help="build the live labs from the weights that ship")
+    labs_parser.add_argument("names", nargs="*", metavar="name", help="which labs (default: all)")
+    labs_parser.add_argument("--folder", type=Path, help="where the HTML goes (default: into the package)")
     options = parser.parse_args(arguments)
+    if options.command == "labs":
+        try:
+            return labs(options.names, options.folder)
+        except ValueError as error:
+            parser.error(str(error))
     known, kind = (BENCHES, "benchmark") if options.command == "bench" else (RECIPES, "recipe")
     unknown = sorted(set(options.names) - set(known))
     if unknown:
@@ -75,6 +84,15 @@ def bench(names: list[str], folder: Path) -> int:
 
     for name in names:
         print(f"{name}: stored in {store_benchmark(name, BENCHES[name](), folder)}")
+    return 0
+
+
+def labs(names: list[str], folder: Path | None) -> int:
+    """Build live labs; returns the exit status."""
+    from genbook.cli.labs import build_labs
+
+    for path in build_labs(folder, names or None):
+        print(f"{path.stem}: stored in {path}, {path.stat().st_size // 1000} kB")
     return 0
 
 

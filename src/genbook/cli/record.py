@@ -17,6 +17,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from genbook.cli.files import write_together
+
 __all__ = ["Measured", "Trained", "hardware", "store_benchmark", "store_checkpoint"]
 
 
@@ -65,20 +67,6 @@ def hardware() -> dict[str, Any]:
     )
     versions = {package: version(package).split("+")[0] for package in ("torch", "numpy", "scikit-learn")}
     return {"cpu": name, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
-
-
-def write_together(files: dict[Path, bytes]) -> None:
-    """Write files into one folder: all to temporary names first, then each takes its own, in the order given."""
-    temporary = {path: path.with_name(f".{path.name}.tmp") for path in files}
-    try:
-        for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary[path].write_bytes(content)
-        for path in files:
-            os.replace(temporary[path], path)
-    finally:
-        for path in temporary.values():
-            path.unlink(missing_ok=True)
 
 
 def as_json(record: dict[str, Any]) -> bytes:

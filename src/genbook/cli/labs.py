@@ -1,0 +1,179 @@
+"""The live labs of the book, in one table, and the command that builds them from the shipped checkpoints.
+
+A lab is added by an entry in `LABS` and its script in `src/genbook/labs/ui/`. The same inputs give the same file;
+their digest stands in its head, so that a test can tell a file that was not built again.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from torch import nn
+
+from genbook.data import checkpoints, letters
+from genbook.data.truths import Mixture1D, RingOfGaussians
+from genbook.labs.pages import digest, export, source, written
+from genbook.models.mixture import GaussianMixture
+from genbook.nn.images import ImageGenerator
+from genbook.train import load_weights
+from genbook.viz.figures import show_images, show_points
+from genbook.viz.style import colour_of, use_style
+
+__all__ = ["LABS", "Lab", "build_labs", "inputs_of"]
+
+LATENT, CODES = 96, (len(letters.NAMES), 24)
+
+
+def nothing() -> dict[str, Any]:
+    """Return no networks, or no data."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What one lab is made of.
+
+    `scripts` name files of `labs/ui`, in their order. `picture` draws what is seen before they have, `alt` says it
+    in words. `models` returns the trained networks for `Lab.network(name)`, `data` what is found in `Lab.data`.
+    """
+
+    title: str
+    description: str
+    scripts: tuple[str, ...]
+    picture: Callable[[], Figure]
+    alt: str
+    models: Callable[[], dict[str, nn.Module]] = nothing
+    data: Callable[[], dict[str, Any]] = nothing
+
+
+@cache
+def generator() -> ImageGenerator:
+    """Return the shipped generator of letters."""
+    artist = ImageGenerator(LATENT, codes=CODES, labelled=True)
+    return load_weights(artist, checkpoints.path("letters-gan")).eval()
+
+
+def gans_data() -> dict[str, Any]:
+    """Return what the latent numbers of the generator mean."""
+    return {"latent": LATENT, "codes": list(CODES), "names": list(letters.NAMES)}
+
+
+def gans_picture() -> Figure:
+    """Draw the ring with a generator's first points, and letters of the shipped generator."""
+    seeded = torch.Generator().manual_seed(1)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.7), width_ratios=(1, 1.25))
+    show_points(RingOfGaussians().sample(400, generator=seeded), ax=left, s=5)
+    show_points(0.35 * torch.randn(200, 2, generator=seeded), meaning="model", ax=left, s=5)
+    left.set(title="Before the first step", xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    left.annotate("data", (1.55, 1.75), color=colour_of("data"))
+    left.annotate("generator", (0.1, -1.15), color=colour_of("model"), ha="center")
+    with torch.no_grad():
+        drawn = generator()(torch.randn(48, LATENT, generator=seeded))[:, :1]
+    show_images(drawn, columns=8, low=-1, high=1, ax=right, title="Letters drawn by the shipped generator")
+    return figure
+
+
+def distributions_picture() -> Figure:
+    """Draw a density of three bumps, a sample of it, and the mixture that expectation-maximisation fits."""
+    seeded = torch.Generator().manual_seed(3)
+    truth = Mixture1D([0.5, 0.3, 0.2], [-2.0, 0.5, 2.6], [0.6, 0.45, 0.35])
+    x = truth.sample(300, generator=seeded)
+    model = GaussianMixture(3).fit(x, starts=8, generator=seeded)
+    grid = torch.linspace(-4.5, 4.5, 400)
+    with torch.no_grad():
+        fitted = model.log_prob(grid[:, None]).exp()
+    figure, axes = plt.subplots(figsize=(8.4, 3.7))
+    axes.hist(x[:, 0].numpy(), bins=45, range=(-4.5, 4.5), density=True, color=colour_of("data"), alpha=0.45)
+    axes.plot(grid, truth.log_prob(grid[:, None]).exp(), color=colour_of("truth"))
+    axes.plot(grid, fitted, color=colour_of("model"))
+    for row, (text, meaning) in enumerate([("drawn", "truth"), ("its samples", "data"), ("fitted", "model")]):
+        axes.annotate(text, (-4.3, 0.34 - 0.035 * row), color=colour_of(meaning))
+    axes.set(title="A mixture finds the bumps again", xlabel="$x$", ylabel="density", xlim=(-4.5, 4.5))
+    return figure
+
+
+LABS: dict[str, Lab] = {
+    "distributions": Lab(
+        title="Draw a density, fit it, sample from it",
+        description="Draw a density with the mouse, a finger or the keys. Then watch a mixture or a kernel "
+        "density learn it from samples step by step, and draw new samples by rejection or by a Markov chain.",
+        scripts=("distributions.js",),
+        picture=distributions_picture,
+        alt="A density with three bumps, a histogram of 300 samples, and a fitted mixture close to the density.",
+    ),
+    "gans": Lab(
+        title="Train a GAN, then explore one",
+        description="Train a small generator and its critic in this page, one step at a time or at full speed; "
+        "cause mode collapse and cure it. Below, walk through the noise of the book’s generator of letters.",
+        scripts=("gans_core.js", "gans.js"),
+        picture=gans_picture,
+        alt="Left: eight clusters of data on a circle, and a generator's points still in a heap at the centre. "
+        "Right: 48 letters in many styles, drawn by the trained generator.",
+        models=lambda: {"generator": generator()},
+        data=gans_data,
+    ),
+}
+
+
+def build_labs(
+    folder: Path | str | None = None, names: list[str] | None = None, *, labs: dict[str, Lab] = LABS
+) -> list[Path]:
+    """Build the labs `names` (default: all) into `folder` (default: the package's own) and return their paths.
+
+    Raises ValueError for a name that is not in the table.
+    """
+    if unknown := sorted(set(names or []) - set(labs)):
+        raise ValueError(f"no lab is called {', '.join(unknown)}; there are: {', '.join(labs)}")
+    return [
+        export(
+            lab.models(),
+            name,
+            title=lab.title,
+            description=lab.description,
+            ui=scripts_of(lab),
+            picture=draw(lab.picture),
+            alt=lab.alt,
+            data=lab.data(),
+            inputs=inputs_of(lab),
+            folder=folder,
+        )
+        for name, lab in labs.items()
+        if names is None or name in names
+    ]
+
+
+def scripts_of(lab: Lab) -> dict[str, str]:
+    """Return the lab's own scripts by name, in their order."""
+    return {script.removesuffix(".js"): source(f"ui/{script}") for script in lab.scripts}
+
+
+def inputs_of(lab: Lab) -> str:
+    """Return the digest of everything that a lab's file is made from.
+
+    Of the picture that is the program that draws it, not its pixels: fonts draw a little differently from one
+    machine to the next.
+    """
+    texts = [lab.title, lab.description, lab.alt, *scripts_of(lab).values(), inspect.getsource(lab.picture)]
+    return digest(*texts, json.dumps([written(lab.models()), lab.data()], sort_keys=True))
+
+
+def draw(picture: Callable[[], Figure]) -> bytes:
+    """Return a picture in the book's style as a PNG, for a white ground, with the same bytes each time."""
+    with mpl.rc_context():
+        use_style()
+        figure = picture()
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=120, metadata={"Software": None})
+        plt.close(figure)
+    return file.getvalue()

@@ -1,0 +1,538 @@
+"""Plausible wrong answers, each with the misconception that it embodies and exactly what it must cost.
+
+A wrong answer replaces some solution cells of a master (grade_id to source); all else is the solution. `loses`
+maps the tests cells that must fail to the points that go with them. Instructors read the same list, in words, in
+`pages/instructors/rubrics.md`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Wrong(NamedTuple):
+    """One wrong answer: its short name, the misconception, the cells that it replaces and what they cost."""
+
+    name: str
+    misconception: str
+    answers: dict[str, str]
+    loses: dict[str, int]
+
+
+DISTRIBUTIONS = [
+    Wrong(
+        "multiplies densities",
+        "the likelihood is a product, so the computer can multiply: it underflows",
+        {
+            "q1a": """\
+def average_log_likelihood(densities):
+    return (densities.prod().log() / len(densities)).item()
+"""
+        },
+        {"q1a-test": 2},
+    ),
+    Wrong(
+        "averages densities",
+        "the average log-likelihood is the logarithm of the average likelihood",
+        {
+            "q1a": """\
+def average_log_likelihood(densities):
+    return densities.mean().log().item()
+"""
+        },
+        {"q1a-test": 2},
+    ),
+    Wrong(
+        "a density has no unit",
+        "a probability density is a probability, and does not change with the unit of measurement",
+        {
+            "q1c": """\
+def in_other_unit(log_prob, factor, dimensions):
+    return log_prob
+"""
+        },
+        {"q1c-test": 2},
+    ),
+    Wrong(
+        "one coordinate pays",
+        "a change of unit costs log(factor) once, not once per coordinate",
+        {
+            "q1c": """\
+def in_other_unit(log_prob, factor, dimensions):
+    return log_prob - math.log(factor)
+"""
+        },
+        {"q1c-test": 2},
+    ),
+    Wrong(
+        "mean and standard deviation",
+        "whatever the family, maximum likelihood means: take the mean and the standard deviation",
+        {
+            "q2b": """\
+def best_location(x):
+    return x.mean().item()
+""",
+            "q2c": """\
+def best_scale(x, location):
+    return (x - location).square().mean().sqrt().item()
+""",
+        },
+        {"q2b-test": 3, "q2c-test": 3},
+    ),
+    Wrong(
+        "chooses by the training likelihood",
+        "the best bandwidth is that under which the training data are likeliest",
+        {
+            "q3c": """\
+def choose_bandwidth(data, bandwidths):
+    return max(bandwidths, key=lambda h: kernel_log_density(data, data, h).mean().item())
+"""
+        },
+        {"q3c-test": 3},
+    ),
+    Wrong(
+        "leaves out whatever is equal",
+        "a point at distance 0 is the point itself (it may be a twin)",
+        {
+            "q3b": """\
+def leave_one_out(data, h):
+    distance = (data[:, None] - data[None, :]).abs()
+    log_kernels = torch.where(distance == 0, torch.tensor(-math.inf, dtype=data.dtype), -distance / h)
+    return torch.logsumexp(log_kernels, dim=1) - math.log(2 * h * (len(data) - 1))
+"""
+        },
+        {"q3b-test": 3},
+    ),
+    Wrong(
+        "leaves the logarithm",
+        "exp and then log is the same as logsumexp: far from the data it is log 0",
+        {
+            "q3a": """\
+def kernel_log_density(x, data, h):
+    return (torch.exp(-(x[:, None] - data[None, :]).abs() / h) / (2 * h)).mean(1).log()
+"""
+        },
+        {"q3a-test": 3},
+    ),
+    Wrong(
+        "hard assignments",
+        "the E-step gives each point to the likeliest component",
+        {
+            "q4a": """\
+def expect(x, weights, rates):
+    log_joint = weights.log() + rates.log() - x[:, None] * rates
+    hard = torch.nn.functional.one_hot(log_joint.argmax(1), len(weights)).to(x.dtype)
+    return hard, torch.logsumexp(log_joint, dim=1).mean().item()
+"""
+        },
+        {"q4a-test": 3},
+    ),
+    Wrong(
+        "forgets the weights",
+        "the responsibilities compare the densities alone (Bayes' rule without the prior)",
+        {
+            "q4a": """\
+def expect(x, weights, rates):
+    log_density = rates.log() - x[:, None] * rates
+    r = torch.softmax(log_density, dim=1)
+    return r, torch.logsumexp(weights.log() + log_density, dim=1).mean().item()
+"""
+        },
+        {"q4a-test": 3},
+    ),
+    Wrong(
+        "the rate is the mean",
+        "the parameter of every family is an average of the data (the rate is one over it)",
+        {
+            "q4b": """\
+def maximise(x, r):
+    counts = r.sum(0)
+    return counts / len(x), (r * x[:, None]).sum(0) / counts
+"""
+        },
+        {"q4b-test": 3},
+    ),
+    Wrong(
+        "a refused step is no step",
+        "a rejected proposal leaves no trace, so each row is made to sum to 1 without a stay",
+        {
+            "q5a": """\
+def transition_matrix(p, accept):
+    n = len(p)
+    matrix = torch.zeros(n, n, dtype=torch.float64)
+    for i in range(n):
+        for j in ((i - 1) % n, (i + 1) % n):
+            matrix[i, j] = 0.5 * float(accept(p[i].item(), p[j].item()))
+    return matrix / matrix.sum(1, keepdim=True)
+"""
+        },
+        {"q5a-test": 3},
+    ),
+    Wrong(
+        "waits instead of solving",
+        "after many steps every walk has forgotten its start (a slow or an alternating one has not)",
+        {
+            "q5b": """\
+def long_run(matrix):
+    return torch.linalg.matrix_power(matrix, 2000)[0]
+"""
+        },
+        {"q5b-test": 2},
+    ),
+    Wrong(
+        "every walk ends right",
+        "as long as the walk converges it converges to the wanted law, whatever the rule",
+        {
+            "q5c": "def law_of_power(p, a):\n    return p / p.sum()\n",
+            "q5e": "def law_without_repeats(p):\n    return p / p.sum()\n",
+        },
+        {"q5c-test": 1, "q5e-test": 2},
+    ),
+    Wrong(
+        "only Metropolis is right",
+        "a rule other than Metropolis's cannot leave the wanted law as it is",
+        {"q5d": "def law_of_fraction(p):\n    return p.square() / p.square().sum()\n"},
+        {"q5d-test": 1},
+    ),
+]
+
+GANS = [
+    Wrong(
+        "half and half for ever",
+        "the best critic is p / (p + q), whatever the share of real examples that it saw",
+        {
+            "q1a": """\
+def best_critic(p, q, share):
+    return p / (p + q)
+"""
+        },
+        {"q1a-test": 3},
+    ),
+    Wrong(
+        "the loss at 0 log 0",
+        "0 · log 0 takes care of itself (it is not a number)",
+        {
+            "q1b": """\
+def best_loss(p, q, share):
+    D = share * p / (share * p + (1 - share) * q)
+    return -(share * p * D.log() + (1 - share) * q * (1 - D).log()).sum().item()
+"""
+        },
+        {"q1b-test": 3},
+    ),
+    Wrong(
+        "weights by the probability",
+        "a drawing counts by D, its chance of being real, and not by the ratio D / (1 - D)",
+        {
+            "q1c": """\
+def mean_of_the_data(drawings, logits):
+    weights = torch.sigmoid(logits)
+    return ((weights * drawings).sum() / weights.sum()).item()
+"""
+        },
+        {"q1c-test": 2},
+    ),
+    Wrong(
+        "the critic teaches the generator at once",
+        "the critic's loss may run through the generator; nobody steps it (its slope is left behind)",
+        {
+            "q2a": """\
+def critic_loss(generator, critic, x, noise):
+    return (critic(x) - 1).square().mean() + critic(generator(noise)).square().mean()
+"""
+        },
+        {"q2a-test": 3},
+    ),
+    Wrong(
+        "the generator plays the critic's game backwards",
+        "the generator's loss is minus the critic's (that is the minimax game, not this one)",
+        {
+            "q2b": """\
+def generator_loss(generator, critic, noise):
+    return -critic(generator(noise)).square().mean()
+"""
+        },
+        {"q2b-test": 2},
+    ),
+    Wrong(
+        "the chapter's optimum",
+        "a critic that cannot tell has the loss 2 ln 2 in every game",
+        {
+            "q2c": """\
+def best_square_loss(p, q):
+    D = p / (p + q)
+    return -(torch.xlogy(p, D) + torch.xlogy(q, 1 - D)).sum().item()
+"""
+        },
+        {"q2c-test": 2},
+    ),
+    Wrong(
+        "old slopes stay",
+        "backward replaces the slopes that are there (it adds to them)",
+        {
+            "q2d": """\
+def play_round(generator, critic, losses, optimizers, x, noise):
+    losses[0](generator, critic, x, noise).backward()
+    optimizers[0].step()
+    losses[1](generator, critic, noise).backward()
+    optimizers[1].step()
+"""
+        },
+        {"q2d-test": 3},
+    ),
+    Wrong(
+        "both look, then both move",
+        "the order of the steps does not matter",
+        {
+            "q2d": """\
+def play_round(generator, critic, losses, optimizers, x, noise):
+    first, second = losses[0](generator, critic, x, noise), losses[1](generator, critic, noise)
+    slopes = [
+        torch.autograd.grad(loss, list(net.parameters())) for net, loss in ((critic, first), (generator, second))
+    ]
+    for net, values, optimizer in zip((critic, generator), slopes, optimizers):
+        for parameter, value in zip(net.parameters(), values):
+            parameter.grad = value
+        optimizer.step()
+"""
+        },
+        {"q2d-test": 3},
+    ),
+    Wrong(
+        "simultaneous steps",
+        "the page's matrix and its determinant, 1 - ηγ + η², hold for players in turn as well",
+        {
+            "q3a": """\
+def round_matrix(rate, penalty):
+    return torch.tensor([[1.0, -rate], [rate, 1 - rate * penalty]], dtype=torch.float64)
+""",
+            "q3c": """\
+def penalty_for(rate, wanted):
+    return (1 + rate**2 - wanted**2) / rate
+""",
+        },
+        {"q3a-test": 3, "q3c-test": 3},
+    ),
+    Wrong(
+        "the largest eigenvalue by its real part",
+        "whether a game shrinks can be read off the real parts",
+        {
+            "q3b": """\
+def factor_per_round(matrix):
+    return torch.linalg.eigvals(matrix.double()).real.max().item()
+"""
+        },
+        {"q3b-test": 3},
+    ),
+    Wrong(
+        "the norm",
+        "the factor of one round, at worst, is the factor of the long run",
+        {
+            "q3b": """\
+def factor_per_round(matrix):
+    return torch.linalg.matrix_norm(matrix.double(), 2).item()
+"""
+        },
+        {"q3b-test": 3},
+    ),
+    Wrong(
+        "repeats within one batch",
+        "the chapter's formula: all drawings in one pot, m(m - 1)/2 pairs",
+        {
+            "q4a": """\
+def equal_pairs(first, second):
+    counts = torch.cat([first, second]).bincount()
+    return int((counts * (counts - 1) // 2).sum())
+""",
+            "q4b": """\
+def estimate_support(m1, m2, pairs):
+    m = m1 + m2
+    return m * (m - 1) / 2 / pairs if pairs else math.inf
+""",
+        },
+        {"q4a-test": 3, "q4b-test": 2},
+    ),
+    Wrong(
+        "distinct pictures in common",
+        "how many pictures the batches share, not how many pairs are equal",
+        {
+            "q4a": """\
+def equal_pairs(first, second):
+    return len(set(first.tolist()) & set(second.tolist()))
+"""
+        },
+        {"q4a-test": 3},
+    ),
+    Wrong(
+        "averages the estimates",
+        "a mean of estimates is a better estimate (leaving out those that are infinite)",
+        {
+            "q4c": """\
+def pooled_estimate(comparisons):
+    found = [m1 * m2 / pairs for m1, m2, pairs in comparisons if pairs]
+    return sum(found) / len(found) if found else math.inf
+"""
+        },
+        {"q4c-test": 2},
+    ),
+    Wrong(
+        "shares of the good ones",
+        "drawings between the modes are no drawings, so the shares sum to 1",
+        {
+            "q5a": """\
+def shares(drawings, means, scale):
+    distance, mode = torch.cdist(drawings, means).min(dim=1)
+    counts = torch.bincount(mode[distance <= 3 * scale], minlength=len(means))
+    return counts / counts.sum()
+"""
+        },
+        {"q5a-test": 3},
+    ),
+    Wrong(
+        "equal dues",
+        "a mode is covered when it gets a quarter of 1 / K, however rare it is",
+        {
+            "q5b": """\
+def covered(shares, weights):
+    return int((shares >= 0.25 / len(weights)).sum())
+"""
+        },
+        {"q5b-test": 2},
+    ),
+    Wrong(
+        "training examples as the yardstick",
+        "how near is suspicious is read off the training examples among themselves",
+        {
+            "q5c": """\
+def suspicious_share(drawings, training, fresh):
+    among = torch.cdist(training, training).fill_diagonal_(math.inf).min(dim=1).values
+    limit = among.quantile(0.5)
+    return (torch.cdist(drawings, training).min(dim=1).values < limit).double().mean().item()
+"""
+        },
+        {"q5c-test": 3},
+    ),
+]
+
+BEFORE = [
+    Wrong(
+        "a density is a probability",
+        "densities and probabilities are the same thing, between 0 and 1 and without a unit",
+        {"c1-1-answer": "answer_1_1 = 1.0", "c1-3-answer": "answer_1_3 = given_1_3()[0]"},
+        {"c1-1-test": 1, "c1-3-test": 1},
+    ),
+    Wrong(
+        "the fitted loss decides",
+        "the setting with the lowest loss on the data that it was fitted to is the best",
+        {"c1-6-answer": "answer_1_6 = 7"},
+        {"c1-6-test": 1},
+    ),
+    Wrong(
+        "only moves count",
+        "a refused proposal leaves no entry in the list",
+        {"c1-9-answer": "answer_1_9 = 0"},
+        {"c1-9-test": 1},
+    ),
+    Wrong(
+        "what looks real is good",
+        "whoever returns real examples is a perfect model, and a tie is a success",
+        {
+            "c1-7-answer": 'answer_1_7 = "abcd"[in_your_order(answers_1_7).index(answers_1_7[0])]',
+            "c3-3-answer": 'answer_3_3 = "abcd"[in_your_order(answers_3_3).index(answers_3_3[0])]',
+        },
+        {"c1-7-test": 1, "c3-3-test": 1},
+    ),
+    Wrong(
+        "the neighbour's numbers",
+        "answers worked out for another student's id",
+        {
+            "c1-8-answer": "mine, STUDENT_ID = STUDENT_ID, 'b2'\n"
+            "share, first, second = given_1_8()\n"
+            "answer_1_8 = share * first / (share * first + (1 - share) * second)\n"
+            "STUDENT_ID = mine\n",
+        },
+        {"c1-8-test": 1},
+    ),
+]
+
+AFTER = [
+    Wrong(
+        "the test set chooses",
+        "report the lowest test loss, whichever setting has it",
+        {"c1-6-answer": "answer_1_6 = min(given_1_6()[2])"},
+        {"c1-6-test": 1},
+    ),
+    Wrong(
+        "errors as if there were two test sets",
+        "the errors of two averages add up, though both come from the same examples",
+        {"c1-10-answer": "answer_1_10 = math.sqrt(2) * given_1_10()[2] / math.sqrt(given_1_10()[0])"},
+        {"c1-10-test": 1},
+    ),
+    Wrong(
+        "the ratio is the probability",
+        "the critic's probability D says how many times as often a picture is due",
+        {"c3-2-answer": "answer_3_2 = 1 / (1 + math.exp(-given_3_2()[0]))"},
+        {"c3-2-test": 1},
+    ),
+    Wrong(
+        "a divergence is a distance",
+        "the further apart, the harder the pull; and a low distance is success",
+        {
+            "c3-4-answer": 'answer_3_4 = "abcd"[in_your_order(answers_3_4).index(answers_3_4[0])]',
+            "c3-10-answer": 'answer_3_10 = "abcd"[in_your_order(answers_3_10).index(answers_3_10[0])]',
+        },
+        {"c3-4-test": 1, "c3-10-test": 1},
+    ),
+]
+
+CAPSTONE = [
+    Wrong(
+        "test examples in the training set",
+        "more data are always better, so the test rows are trained on as well",
+        {
+            "q1-data": """\
+from genbook.data import digits
+
+parts = {name: digits.load(name).images.flatten(1).float() for name in ("train", "validation", "test")}
+train, validation, test = (x + torch.rand(x.shape, generator=term(k)) for k, x in enumerate(parts.values()))
+train = torch.cat([train, test])
+"""
+        },
+        {"q1-apart": 2},
+    ),
+    Wrong(
+        "higher is better",
+        "a log-likelihood is a loss",
+        {
+            "q3": """\
+def measure(model, data, generator):
+    values = model.log_prob(data).detach().double()
+    return values.mean().item(), values.std().item() / math.sqrt(len(values))
+"""
+        },
+        {"q3-sense": 2},
+    ),
+    Wrong(
+        "the newest name wins",
+        "the choice is made by taste and the measurements stand beside it",
+        {
+            "q4": """\
+results, models = {}, {}
+for name, fit in candidates.items():
+    models[name] = [fit(train, term(10 + seed)) for seed in range(3)]
+    results[name] = [measure(model, validation, term(20))[0] for model in models[name]]
+chosen = max(results, key=lambda name: sum(results[name]) / 3)
+final = {name: measure(models[name][0], test, term(21)) for name in {chosen, "baseline"}}
+"""
+        },
+        {"q4-choice": 2},
+    ),
+]
+
+WRONG = {
+    "distributions": DISTRIBUTIONS,
+    "gans": GANS,
+    "concept_test_before": BEFORE,
+    "concept_test_after": AFTER,
+    "capstone": CAPSTONE,
+}
