@@ -44,7 +44,7 @@ FORBIDDEN_CALLS = {
     "set_default_device": "chooses a device",
 }
 NETWORK = {"urllib", "socket", "requests", "http", "ftplib", "pooch"}
-#: Modules with names like those that reach nobody: a pair of sockets within the machine, the spelling of addresses.
+#: Imports of such names that reach nobody: a pair of sockets within the machine, the spelling of addresses.
 NO_NETWORK = {"cli.grade_sandbox": {"socket"}, "cli.grade_report": {"urllib.parse", "urllib.parse.quote"}}
 FILE_CALLS = {"open", "read_text", "write_text", "read_bytes", "write_bytes", "load", "save", "savez", "urlopen"}
 #: Files of the package's own that a module outside `data`, `train` and `cli` may read, or here write: the labs.
