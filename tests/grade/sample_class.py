@@ -56,7 +56,7 @@ BEFORE = {  # put before the first answer
     "loop": "while True:\n    pass\n",
     "deaf loop": "while True:\n    try:\n        while True:\n            pass\n    except KeyboardInterrupt:\n"
                  "        pass\n",
-    "hog": "hoard = []\nwhile True:\n    hoard.append(bytearray(50_000_000))\n",
+    "hog": "hoard = []\nwhile True:\n    hoard.append(bytearray(512 * 2**20))\n",
     "exits": "import os\nos._exit(0)\n",
     "chatty": "for _ in range(20_000):\n    print('x' * 100)\n",
     "writes outside": "try:\n    open('{target}', 'w').write('I was here')\nexcept OSError as error:\n"
