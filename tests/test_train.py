@@ -147,6 +147,55 @@ def test_autocast_is_asked_of_the_processor():
 
 
 # ---- interruption -----------------------------------------------------------------------------------------------
+# ---- weight decay of matrices alone -----------------------------------------------------------------------------
+class Layers(nn.Module):
+    """A matrix, a kernel, a vector and a number, whose loss is a constant: what moves them is decay alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.matrix, self.kernel = nn.Parameter(torch.ones(2, 3)), nn.Parameter(torch.ones(2, 1, 3, 3))
+        self.bias, self.scale = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(()))
+
+    def loss(self, x):
+        return 0 * sum(p.sum() for p in self.parameters())
+
+
+def test_adamw_decays_matrices_and_kernels_and_neither_biases_nor_scales():
+    m = Layers()
+    train.fit(m, data(), steps=3, learning_rate=0.1, optimizer=train.adamw(0.5), **QUIET)
+    left = (1 - 0.1 * 0.5) ** 3
+    for name, value in m.named_parameters():
+        expected = left if name in ("matrix", "kernel") else 1.0
+        assert torch.allclose(value, torch.full_like(value, expected), rtol=1e-6), name
+
+
+def test_adamw_without_decay_is_torchs_and_takes_its_options():
+    ends = []
+    for optimizer in (train.adamw(0.0, betas=(0.5, 0.7), eps=1e-3),
+                      lambda parameters, lr: torch.optim.AdamW(parameters, lr=lr, betas=(0.5, 0.7), eps=1e-3,
+                                                               weight_decay=0.0)):  # fmt: skip
+        m = model()
+        train.fit(m, data(), steps=10, learning_rate=0.02, optimizer=optimizer, **QUIET)
+        ends.append(torch.cat([p.detach().flatten() for p in m.parameters()]))
+    assert torch.equal(*ends)
+    built = train.adamw(0.3, betas=(0.5, 0.7))(Layers().parameters(), lr=0.1)
+    assert [group["weight_decay"] for group in built.param_groups] == [0.3, 0.0]
+    assert all(group["betas"] == (0.5, 0.7) and group["lr"] == 0.1 for group in built.param_groups)
+
+
+def test_adamw_of_matrices_or_of_vectors_alone_has_one_group():
+    matrix, vector = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2))
+    for parameters, decay in (([matrix], 0.3), (iter([vector]), 0.0)):
+        (group,) = train.adamw(0.3)(parameters, lr=0.1).param_groups
+        assert group["weight_decay"] == decay and len(group["params"]) == 1
+
+
+@pytest.mark.parametrize("decay", [-0.1, math.inf, math.nan])
+def test_a_bad_weight_decay_is_refused_by_name(decay):
+    with pytest.raises(ValueError, match="weight_decay must be a finite number ≥ 0"):
+        train.adamw(decay)
+
+
 def interrupted_run(m, ema, where, at, **options):
     """Train, and press Ctrl-C during step `at`."""
     plain, steps = m.loss, []

@@ -34,6 +34,21 @@ UNIT = {
         "critic or slope or steps or adam or ring or coverage",
     ],
     "labs/ui/distributions.js": ["tests/labs/test_distributions_lab.py"],
+    "labs/ui/rbms_core.js": [
+        "tests/labs/test_rbms_lab.py",
+        "-k",
+        "equal or learnt or logistic or never or exact or weighs",
+    ],
+    "models/rbm.py": ["tests/models/test_rbm.py"],
+    "models/autoencoder.py": ["tests/models/test_autoencoder.py"],
+    "models/probabilistic_pca.py": ["tests/models/test_probabilistic_pca.py"],
+    "models/vae.py": ["tests/models/test_vae.py"],
+    "evaluate/ais.py": ["tests/evaluate/test_ais.py", "-k", "not twenty"],
+    "evaluate/iwae.py": ["tests/evaluate/test_iwae.py"],
+    "nn/coders.py": ["tests/nn/test_coders.py"],
+    "prob/exponential.py": ["tests/prob/test_exponential.py"],
+    "prob/likelihoods.py": ["tests/prob/test_likelihoods.py"],
+    "samplers/gibbs.py": ["tests/samplers/test_gibbs.py"],
     "cli": ["tests/test_cli.py"],
     "checks.py": ["tests/test_zoo.py", "-k", "bad or refused"],
     "train.py": ["tests/test_train.py"],
@@ -59,7 +74,7 @@ def command(mutant: dict) -> list[str]:
         return [*python, *flags, "--nbval-current-env", mutant.get("chapter", "chapters/distributions.ipynb")]
     if mutant["layer"] == "zoo":
         family = Path(mutant["file"]).stem.title().replace("_", "")
-        family = "GaussianMixture" if family == "Mixture" else family
+        family = {"Mixture": "GaussianMixture", "Autoencoder": "Autoencoder or PCA"}.get(family, family)
         return [*python, "tests/test_zoo.py", "-k", family]
     return [*python, *UNIT.get(mutant["file"], UNIT[mutant["file"].split("/")[0]])]
 

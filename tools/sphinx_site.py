@@ -74,11 +74,49 @@ def chapters_table(path):
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def insert_chapters(app, docname, source):
-    """Put the table where the status page asks for it."""
-    if docname == "pages/status":
-        table = chapters_table(Path(app.srcdir) / "benchmarks" / "chapters.json")
-        source[0] = source[0].replace("<!-- the measured chapters -->", table)
+def leaderboard_table(path):
+    """Return the rows of `benchmarks/leaderboard.json`, best first, as a Markdown table with its origin."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    head = ["family", "nats per scan", "which is", "± scans", "± seeds", "ahead of the next by"]
+    head += ["numbers learnt", "steps", "seconds", "chosen by validation"]
+    rows = [head, ["---", "---:", "---", *["---:"] * 6, "---"]]
+    for row in record["results"]["rows"]:
+        ahead = "{:.2f} ± {:.2f}".format(*row["ahead"]) if "ahead" in row else ""
+        setting = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in row["setting"].items())
+        rows.append(
+            [
+                f"[{row['name']}](../chapters/{row['chapter']}.ipynb)",
+                f"{row['nats']:.2f}",
+                row["kind"],
+                f"{row['standard_error']:.2f}",
+                f"{row['spread']:.2f}",
+                ahead,
+                f"{row['parameters']:,}",
+                f"{row['steps']:,}",
+                f"{row['seconds']:.1f}",
+                setting,
+            ]
+        )
+    made = record["hardware"]
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return (
+        f"{table}\n\nMade by `{record['command']}` on {record['date']}: {made['cpu']}, "
+        f"{record['results']['threads']} threads, Python {made['python']}, torch {made['torch']}."
+    )
+
+
+#: What stands in the page, the page, the file it is made of, and the function that makes the table.
+TABLES = {
+    "pages/status": ("<!-- the measured chapters -->", "chapters.json", chapters_table),
+    "pages/leaderboard": ("<!-- the leaderboard -->", "leaderboard.json", leaderboard_table),
+}
+
+
+def insert_tables(app, docname, source):
+    """Put a stored table where a page asks for it."""
+    if docname in TABLES:
+        mark, file, table = TABLES[docname]
+        source[0] = source[0].replace(mark, table(Path(app.srcdir) / "benchmarks" / file))
 
 
 def frame(match, root):
@@ -120,17 +158,15 @@ def mend_page(app, pagename, templatename, context, doctree):
 
 
 def note_dependency(app, env, docnames):
-    """Read the status page again in every build: its numbers live in another file."""
-    docnames.append(
-        "pages/status"
-    ) if "pages/status" not in docnames and "pages/status" in env.found_docs else None
+    """Read the pages with stored tables again in every build: their numbers live in another file."""
+    docnames.extend(page for page in TABLES if page in env.found_docs and page not in docnames)
 
 
 def setup(app):
     """Connect the functions above."""
     app.connect("autodoc-process-docstring", docstring_to_rst, priority=1)
     app.connect("autodoc-skip-member", skip_member)
-    app.connect("source-read", insert_chapters)
+    app.connect("source-read", insert_tables)
     app.connect("html-page-context", mend_page, priority=900)
     app.connect("env-before-read-docs", note_dependency)
     app.connect("build-finished", copy_labs)

@@ -36,6 +36,7 @@ __all__ = [
     "AdversarialHistory",
     "Ema",
     "History",
+    "adamw",
     "constant",
     "fit",
     "fit_adversarial",
@@ -169,6 +170,24 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"no weights at {path}") from None
     except Exception as error:  # safetensors raises its own type for a damaged header
         raise ValueError(f"{path} is not a whole .safetensors file: {error}") from error
+
+
+def adamw(weight_decay: float, **options: Any) -> Callable[..., torch.optim.Optimizer]:
+    """Return AdamW that decays matrices and kernels only: a bias or a scale is no sign of over-fitting.
+
+    The result is called with the parameters and `lr=`, as `fit` does; `options` go to `torch.optim.AdamW`.
+    """
+    check_positive(weight_decay, name="weight_decay", zero=True)
+
+    def build(parameters: Iterable[Tensor], lr: float) -> torch.optim.Optimizer:
+        known = list(parameters)
+        groups = [
+            {"params": [value for value in known if value.ndim > 1], "weight_decay": weight_decay},
+            {"params": [value for value in known if value.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, **options)
+
+    return build
 
 
 two_player_adam = partial(torch.optim.Adam, betas=(0.0, 0.99))  # momentum makes two players circle each other

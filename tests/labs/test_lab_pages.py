@@ -102,6 +102,13 @@ def test_weights_that_cannot_be_packed_are_refused(state, precision, error, mess
         pack(state, precision)
 
 
+def test_tensors_may_stand_in_a_networks_place():
+    tensors = {"w": torch.tensor([[0.5, -2.0, 3.0]]), "b": torch.tensor([0.25])}
+    networks, weights = module.written({"machine": tensors, "net": nn.Linear(3, 1).eval()}, "float32")
+    assert list(networks) == ["net"] and list(weights) == ["machine", "net"]
+    assert weights["machine"] == pack(tensors, "float32")
+
+
 class Reversed(nn.Sequential):
     def forward(self, x):
         for layer in reversed(list(self)):

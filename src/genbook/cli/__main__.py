@@ -1,7 +1,7 @@
 """The command `genbook`: `bench` measures what the book quotes, `train` makes the weights that ship with it.
 
 Both write what they did beside the result: command, date, steps, seeds, seconds, machine, versions. `labs` builds
-the live labs from those weights.
+the live labs from those weights, `leaderboard` trains every family on the digits.
 """
 
 from __future__ import annotations
@@ -29,14 +29,22 @@ def later(place: str) -> Callable[..., Any]:
 
 # A benchmark returns its results; a recipe takes a checkpoint's path and, where asked, the steps (see `Trained`).
 BENCHES: dict[str, Callable[..., Any]] = {
+    "autoencoder": later("train_autoencoders:measure"),
     "density": later("bench_density:measure"),
     "gan-letters": later("bench_gans:letters_beside_dcgan"),
     "gan-ring": later("bench_gans:rings"),
+    "rbm": later("bench_rbms:measure"),
+    "vae": later("bench_vaes:measure"),
 }
 RECIPES: dict[str, Callable[..., Any]] = {
     "digit-classifier": later("train_classifiers:digit_classifier"),
+    "digits-rbm": later("train_rbms:digits_rbm"),
+    "glyphs-autoencoder": later("train_autoencoders:recipe"),
     "letter-classifier": later("train_classifiers:letter_classifier"),
     "letters-gan": later("train_letters_gan:letters_gan"),
+    "letters-rbm": later("train_rbms:letters_rbm"),
+    "letters-vae": later("train_vaes:recipe_of_letters"),
+    "letters-vae-plane": later("train_vaes:recipe_of_plane"),
 }
 
 
@@ -53,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     train_parser.add_argument("--steps", type=int, help="steps of the optimiser (default: those of the recipe)")
     train_parser.add_argument("--folder", type=Path, default=Path("data/checkpoints"), help="where the files go")
     train_parser.add_argument("--list", action="store_true", help="list what can be made and end")
+    board_parser = commands.add_parser("leaderboard", help="train every family on the digits and store the table")
+    board_parser.add_argument("--folder", type=Path, default=Path("benchmarks"), help="where the JSON goes")
     labs_parser = commands.add_parser("labs", help="build the live labs from the weights that ship")
     labs_parser.add_argument("names", nargs="*", metavar="name", help="which labs (default: all)")
     labs_parser.add_argument("--folder", type=Path, help="where the HTML goes (default: into the package)")
@@ -62,6 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
             return labs(options.names, options.folder)
         except ValueError as error:
             parser.error(str(error))
+    if options.command == "leaderboard":
+        return leaderboard(options.folder)
     known, kind = (BENCHES, "benchmark") if options.command == "bench" else (RECIPES, "recipe")
     unknown = sorted(set(options.names) - set(known))
     if unknown:
@@ -84,6 +96,16 @@ def bench(names: list[str], folder: Path) -> int:
 
     for name in names:
         print(f"{name}: stored in {store_benchmark(name, BENCHES[name](), folder)}")
+    return 0
+
+
+def leaderboard(folder: Path) -> int:
+    """Train every family on the digits and store the table; returns the exit status."""
+    from genbook.cli.leaderboard import measure
+    from genbook.cli.record import store_benchmark
+
+    path = store_benchmark("leaderboard", measure(), folder, "genbook leaderboard")
+    print(f"leaderboard: stored in {path}")
     return 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,13 +18,16 @@ from typing import Any
 import matplotlib as mpl
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 
-from genbook.data import checkpoints, letters
+from genbook.cli.train_rbms import binary_digits, binary_letters
+from genbook.data import checkpoints, digits, letters
 from genbook.data.truths import Mixture1D, RingOfGaussians
 from genbook.labs.pages import digest, export, source, written
 from genbook.models.mixture import GaussianMixture
+from genbook.models.rbm import RBM
 from genbook.nn.images import ImageGenerator
 from genbook.train import load_weights
 from genbook.viz.figures import show_images, show_points
@@ -45,7 +48,8 @@ class Lab:
     """What one lab is made of.
 
     `scripts` name files of `labs/ui`, in their order. `picture` draws what is seen before they have, `alt` says it
-    in words. `models` returns the trained networks for `Lab.network(name)`, `data` what is found in `Lab.data`.
+    in words. `models` returns the trained networks for `Lab.network(name)`, or tensors by name for
+    `Lab.weights(name)`; `data` returns what is found in `Lab.data`.
     """
 
     title: str
@@ -53,7 +57,7 @@ class Lab:
     scripts: tuple[str, ...]
     picture: Callable[[], Figure]
     alt: str
-    models: Callable[[], dict[str, nn.Module]] = nothing
+    models: Callable[[], dict[str, nn.Module | Mapping[str, Tensor]]] = nothing
     data: Callable[[], dict[str, Any]] = nothing
 
 
@@ -81,6 +85,70 @@ def gans_picture() -> Figure:
     with torch.no_grad():
         drawn = generator()(torch.randn(48, LATENT, generator=seeded))[:, :1]
     show_images(drawn, columns=8, low=-1, high=1, ax=right, title="Letters drawn by the shipped generator")
+    return figure
+
+
+@cache
+def machine(name: str) -> RBM:
+    """Return a shipped restricted Boltzmann machine: "letters" or "digits"."""
+    visible, hidden = {"letters": (256, 200), "digits": (64, 100)}[name]
+    return load_weights(RBM(visible, hidden, chains=100), checkpoints.path(f"{name}-rbm"))
+
+
+def machine_tensors(name: str) -> dict[str, Tensor]:
+    """Return the weights and biases of a machine, without the particles that it was trained with."""
+    return {key: tensor.detach() for key, tensor in machine(name).named_parameters()}
+
+
+def rbm_examples(name: str) -> tuple[list[str], Tensor, Tensor]:
+    """Return the names of a machine's classes, its held-out pictures `(n, visible)` and their labels."""
+    if name == "letters":
+        return list(letters.NAMES), binary_letters("held_out"), letters.load("held_out").labels
+    return [str(k) for k in range(10)], binary_digits("validation"), digits.load("validation").labels
+
+
+def boldest(name: str) -> dict[str, Tensor]:
+    """Return the held-out picture of each letter, or digit, that has the most ink: the easiest to read."""
+    names, pictures, labels = rbm_examples(name)
+    found = {}
+    for k, text in enumerate(names):
+        own = pictures[labels == k]
+        found[text] = own[own.sum(1).argmax()]
+    return found
+
+
+def rbms_data() -> dict[str, Any]:
+    """Return, for each machine, held-out pictures as 0 and 1, and where 9 in 10 of their free energies lie."""
+    data = {}
+    for name, noun in (("letters", "letter"), ("digits", "digit")):
+        energies = machine(name).energy(rbm_examples(name)[1]).detach()
+        span = energies.quantile(torch.tensor([0.05, 0.95])).tolist()
+        examples = {text: "".join(str(int(bit)) for bit in x) for text, x in boldest(name).items()}
+        data[name] = {"noun": noun, "range": [round(edge, 1) for edge in span], "examples": examples}
+    return {"machines": data}
+
+
+def rbms_picture() -> Figure:
+    """Draw held-out letters whose left half is given, and right halves that the machine dreams for each."""
+    given = torch.arange(256) % 16 < 8
+    rows = [boldest("letters")[name] for name in "BdS"]
+    figure, axes = plt.subplots(3, 9, figsize=(8.4, 3.1))
+    paper, data, model = (torch.tensor(to_rgb(c)) for c in ("white", colour_of("data"), colour_of("model")))
+    shade = torch.lerp(paper, data, 0.15)
+    for k, (x, line) in enumerate(zip(rows, axes, strict=True)):
+        seeded = torch.Generator().manual_seed(k)
+        start = torch.where(given, x, torch.bernoulli(machine("letters").visible_bias.sigmoid(), generator=seeded))
+        dreams = machine("letters").complete(start.detach().expand(8, -1), given, steps=300, generator=seeded)
+        for v, ax in zip([x * given, *dreams], line, strict=True):
+            ink = torch.where(given[:, None], data, model)
+            blank = torch.where(given[:, None], shade, paper)
+            ax.imshow(torch.where(v[:, None] > 0, ink, blank).view(16, 16, 3).numpy(), interpolation="nearest")
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set(visible=True, color="0.75")
+    for column, text, meaning in ((0, "given", "data"), (1, "eight dreams of the other half", "model")):
+        title = axes[0, column].set_title(text, color=colour_of(meaning), fontsize=10, loc="left")
+        title.set_in_layout(False)  # it may run over its neighbours
+    figure.suptitle("Half of a letter is clamped; the machine dreams the rest")
     return figure
 
 
@@ -122,6 +190,17 @@ LABS: dict[str, Lab] = {
         "Right: 48 letters in many styles, drawn by the trained generator.",
         models=lambda: {"generator": generator()},
         data=gans_data,
+    ),
+    "rbms": Lab(
+        title="Clamp pixels, and watch a machine dream the rest",
+        description="Hold some pixels at ink or paper, by mouse, finger or keys, and let a restricted Boltzmann "
+        "machine dream the others: round after round of Gibbs sampling, hot or cold.",
+        scripts=("rbms_core.js", "rbms.js"),
+        picture=rbms_picture,
+        alt="The left halves of a bold B, d and S in blue, from held-out letters; beside each, eight right halves "
+        "in orange that the machine dreams: many for the B, n, a and g for the d, nearly always an S for the S.",
+        models=lambda: {name: machine_tensors(name) for name in ("letters", "digits")},
+        data=rbms_data,
     ),
 }
 

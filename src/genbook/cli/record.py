@@ -74,10 +74,11 @@ def as_json(record: dict[str, Any]) -> bytes:
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def store_benchmark(name: str, results: dict[str, Any], folder: Path) -> Path:
+def store_benchmark(name: str, results: dict[str, Any], folder: Path, command: str | None = None) -> Path:
     """Write `folder/NAME.json`, whole or not at all, and return its path."""
-    path, command = folder / f"{name}.json", f"genbook bench {name}"
-    record = {"command": command, "date": date.today().isoformat(), "hardware": hardware(), "results": results}
+    path = folder / f"{name}.json"
+    said = {"command": command or f"genbook bench {name}", "date": date.today().isoformat()}
+    record = said | {"hardware": hardware(), "results": results}
     write_together({path: as_json(record)})
     return path
 

@@ -33,10 +33,12 @@ PRECISIONS = ("float32", "float16", "int8")
 Layer = dict[str, Any]
 #: Weights as `GB.load` reads them, by name.
 Packed = dict[str, dict[str, Any]]
+#: What a lab carries: a trained network, or several by name, where plain tensors may stand in a network's place.
+Models = nn.Module | Mapping[str, nn.Module | Mapping[str, Tensor]] | None
 
 
 def export(
-    models: nn.Module | Mapping[str, nn.Module] | None,
+    models: Models,
     name: str,
     *,
     precision: str = "float16",
@@ -47,7 +49,9 @@ def export(
     """Write the lab `name` as `folder/NAME.html` (default: with the package's built labs), whole or not at all.
 
     `models` is a trained network in `eval()`, several by name, or None; a single one is called "model". The lab's
-    scripts run each by `Lab.network(name)`. `precision` is that of `pack`; the others are those of `page`.
+    scripts run each by `Lab.network(name)`. In a network's place may stand tensors by name, for a lab that does
+    the arithmetic itself: `Lab.weights(name)` gives them. `precision` is that of `pack`; the others are those of
+    `page`.
     Returns the path. Raises ValueError for a name that is none, and what `layers`, `pack` and `page` raise.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -65,13 +69,12 @@ def export(
     return path
 
 
-def written(
-    models: nn.Module | Mapping[str, nn.Module] | None, precision: str = "float16"
-) -> tuple[dict[str, list[Layer]], dict[str, Packed]]:
-    """Return the layers and the packed weights of trained networks, each by the network's name."""
+def written(models: Models, precision: str = "float16") -> tuple[dict[str, list[Layer]], dict[str, Packed]]:
+    """Return the layers of trained networks and the packed weights of all `models`, each by its name."""
     named = {"model": models} if isinstance(models, nn.Module) else dict(models or {})
-    described = {key: layers(module) for key, module in named.items()}
-    weights = {key: pack(state, precision) for key, (_, state) in described.items()}
+    described = {key: layers(module) for key, module in named.items() if isinstance(module, nn.Module)}
+    states = {key: described[key][1] if key in described else named[key] for key in named}
+    weights = {key: pack(state, precision) for key, state in states.items()}
     return {key: spec for key, (spec, _) in described.items()}, weights
 
 

@@ -1,0 +1,93 @@
+"""The stored measurements of machines, and what the commands that make them promise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from genbook.cli import bench_rbms
+from genbook.cli.train_rbms import binary_digits, binary_letters, train_machine
+from genbook.data import checkpoints, digits, letters
+from genbook.models.rbm import RBM
+from genbook.train import load_weights
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+def stored(name):
+    record = json.loads((BENCHMARKS / f"{name}.json").read_text(encoding="utf-8"))
+    assert record["command"] == f"genbook bench {name}" and {"cpu", "cores", "torch"} <= set(record["hardware"])
+    return record["results"]
+
+
+# ---- restricted Boltzmann machines ------------------------------------------------------------------------------
+def test_machines_were_measured_beside_scikit_learns_with_no_less_time_for_theirs():
+    results = stored("rbm")
+    assert len(results["rows"]) == len(results["seeds"]) == 3 and results["threads"] == 2
+    for row in results["rows"]:
+        assert row["theirs"]["learning_rate"] in results["rates"]
+        assert row["theirs"]["seconds"] >= 0.95 * row["ours"]["seconds"]
+        difference, error = row["difference"]
+        assert difference > error > 0  # higher by more than its standard error, scan by scan
+        assert difference == pytest.approx(row["ours"]["nats"][0] - row["theirs"]["nats"][0], abs=1e-6)
+        assert max(row["ours"]["log_z_error"], row["theirs"]["log_z_error"]) < 0.1
+
+
+def test_the_estimates_of_log_z_were_within_a_tenth_of_a_nat_and_three_standard_errors_every_time():
+    results = stored("rbm")["ais"]
+    assert len(results["rows"]) == results["runs"] * len(results["hidden"]) == 60
+    for row in results["rows"]:
+        assert abs(row["estimate"] - row["exact"]) <= min(0.1, 3 * row["standard_error"])
+        assert abs(row["reverse"] - row["exact"]) <= 0.1
+
+
+def test_scikit_learns_machine_becomes_one_of_ours():
+    data = binary_digits("train")[:200]
+    machine, seconds = bench_rbms.scikit_learn(data, 0.05, 3, 0)
+    theirs = bench_rbms.BernoulliRBM(
+        bench_rbms.HIDDEN, learning_rate=0.05, batch_size=100, n_iter=3, random_state=0
+    )
+    theirs.fit(data.numpy())
+    expected = torch.from_numpy(theirs.transform(data.numpy()))
+    assert torch.allclose(torch.sigmoid(machine.hidden_input(data)), expected, atol=1e-5)
+    assert seconds > 0
+
+
+def test_a_likelihood_is_minus_the_free_energy_minus_log_z():
+    data = binary_digits("train")
+    machine, _ = train_machine(data, 10, 30, 0)
+    value, error = bench_rbms.log_likelihood(machine, data[:20], data, 0)
+    exact = -machine.energy(data[:20]).detach() - machine.log_partition().detach()
+    assert torch.allclose(value, exact, atol=0.05) and 0 < error < 0.05
+
+
+def test_pictures_are_black_where_half_of_the_ink_or_more_is():
+    scans = digits.load("validation").images
+    assert torch.equal(binary_digits("validation"), (scans.flatten(1) > 7).float())
+    pictures = letters.load("held_out").images
+    blocks = pictures.view(-1, 16, 2, 16, 2).sum((2, 4)).flatten(1)
+    assert torch.equal(binary_letters("held_out"), (blocks >= 2 * 255).float())
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("digits-rbm", (64, 100)), ("letters-rbm", (256, 200))])
+def test_a_shipped_machine_scores_what_its_card_says(name, sizes):
+    machine = load_weights(RBM(*sizes, chains=100), checkpoints.path(name))
+    card = checkpoints.card(name)
+    data = binary_digits if name == "digits-rbm" else binary_letters
+    held_out = data("validation" if name == "digits-rbm" else "held_out")
+    log_z = card["metrics"]["log Z by annealed importance sampling"]
+    again, error = bench_rbms.ais(
+        machine,
+        chains=200,
+        steps=1500,
+        start_bias=machine.units.bias(data("train")),
+        generator=bench_rbms.seeded(7),
+    )
+    assert abs(again - log_z["value"]) <= 4 * (error + log_z["standard_error"])
+    likelihood = card["metrics"]["log-likelihood of held-out pictures, nats"]
+    found = -machine.energy(held_out).detach().mean().item() - log_z["value"]
+    assert found == pytest.approx(likelihood["value"], abs=1e-3)
+    assert likelihood["n"] == len(held_out)
