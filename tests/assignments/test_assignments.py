@@ -22,6 +22,7 @@ from set_repository import current  # noqa: E402
 
 MASTERS = sorted(path.stem for path in grading.FOLDER.glob("*.md") if "nbgrader=" in path.read_text("utf-8"))
 CONCEPTS = [name for name in MASTERS if name.startswith("concept_test")]
+HOMEWORK = [name for name in MASTERS if name not in CONCEPTS and name != "capstone"]  # one for a chapter
 ROW = re.compile(r"^\| \**([\w ]+?)\** \|[^|]*\| \**(\d+)\** \| \**(\d+)\** \|([^|]*)\|$", re.MULTILINE)
 #: The points of a rubric: at the head of each item of a list, or of each sentence of a paragraph.
 ITEM = re.compile(r"^- (\d)(?:, \*\*\w+\*\*)?:", re.MULTILINE)
@@ -92,7 +93,8 @@ def everything(master) -> dict[str, int]:
 # ---- what a master must hold ------------------------------------------------------------------------------------
 def test_there_are_masters_and_each_has_wrong_answers():
     assert set(MASTERS) == set(WRONG)
-    assert {"distributions", "gans", "concept_test_before", "concept_test_after", "capstone"} <= set(MASTERS)
+    assert {"distributions", "rbms", "gans", "capstone", *CONCEPTS} <= set(MASTERS)
+    assert CONCEPTS == ["concept_test_after", "concept_test_before"]
     for name, wrongs in WRONG.items():
         assert len(wrongs) >= 3, name
         assert len({wrong.name for wrong in wrongs}) == len(wrongs), name
@@ -113,7 +115,7 @@ def test_points_and_minutes_sum_to_what_the_header_says(masters, name):
         assert sum(v for k, v in own.items() if re.match(prefix, k)) == worth, f"question {question}"
         hand = sum(v for k, v in manual.items() if re.match(prefix, k))
         assert {"tests": hand == 0, "hand": hand == worth}.get(by, str(hand) in by), f"question {question}"
-    if name in ("distributions", "gans"):
+    if name in HOMEWORK:
         assert 4 <= len(rows) <= 6
         assert 60 <= minutes <= 90
         assert sum(by == "hand" for *_, by in rows) == 1
@@ -229,7 +231,7 @@ def test_a_wrong_answer_loses_exactly_what_is_intended(masters, name, wrong):
         assert faults[grade_id].startswith("AssertionError: "), faults[grade_id]
 
 
-@pytest.mark.parametrize("name", ["distributions", "gans"])
+@pytest.mark.parametrize("name", HOMEWORK)
 def test_most_wrong_answers_pass_what_students_see(masters, name):
     """A visible test that finds every mistake gives the answer away; hidden tests have to have work to do."""
     caught_early = 0
@@ -243,7 +245,7 @@ def test_most_wrong_answers_pass_what_students_see(masters, name):
     assert caught_early <= len(WRONG[name]) / 2
 
 
-@pytest.mark.parametrize("name", ["distributions", "gans"])
+@pytest.mark.parametrize("name", HOMEWORK)
 def test_each_question_is_graded_on_its_own(masters, name):
     """One solved question, everything else untouched, earns the points of that question alone."""
     solutions = grading.cells(masters[name], "solution")

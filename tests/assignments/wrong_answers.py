@@ -414,6 +414,282 @@ def suspicious_share(drawings, training, fresh):
     ),
 ]
 
+RBMS = [
+    Wrong(
+        "the likeliest hidden state",
+        "the free energy is the energy with the best hidden state (the others count, too)",
+        {
+            "q1a": """\
+def by_hand():
+    found = []
+    for v0, v1 in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
+        value = -(small_a[0] * v0 + small_a[1] * v1)
+        for j in (0, 1):
+            value -= abs(small_b[j] + v0 * small_W[0][j] + v1 * small_W[1][j])
+        found.append(float(value))
+    return tuple(found)
+"""
+        },
+        {"q1a-test": 2},
+    ),
+    Wrong(
+        "exp, then the logarithm",
+        "the logarithm of a sum of exps can be computed as it is written: it overflows at 1,000",
+        {
+            "q1b": """\
+def free_energy(v, a, b, W):
+    inputs = b + v @ W
+    return -(v @ a) - (inputs.exp() + (-inputs).exp()).log().sum(1)
+"""
+        },
+        {"q1b-test": 3},
+    ),
+    Wrong(
+        "the chapter's units",
+        "the chapter's formulas hold for units of -1 and 1 as well",
+        {
+            "q1b": """\
+def free_energy(v, a, b, W):
+    return -(v @ a) - torch.nn.functional.softplus(b + v @ W).sum(1)
+""",
+            "q2a": """\
+def visible_chances(h, a, b, W):
+    return torch.sigmoid(a + h @ W.T)
+""",
+            "q3a": """\
+def slopes(v, particles, a, b, W):
+    up, down = torch.sigmoid(b + v @ W), torch.sigmoid(b + particles @ W)
+    slope_W = particles.T @ down / len(particles) - v.T @ up / len(v)
+    return particles.mean(0) - v.mean(0), down.mean(0) - up.mean(0), slope_W
+""",
+            "q4a": """\
+def log_partition(a, b, W):
+    if len(a) > len(b):
+        a, b, W = b, a, W.T
+    v = (states(len(a)) + 1) / 2
+    return (v @ a + torch.nn.functional.softplus(b + v @ W).sum(1)).logsumexp(0).item()
+""",
+        },
+        {"q1b-test": 3, "q2a-test": 2, "q3a-test": 4, "q4a-test": 4, "q4b-test": 2, "q4c-test": 3},
+    ),
+    Wrong(
+        "hidden units at their means",
+        "an unknown hidden unit may be replaced by its mean, computed from the picture as it is",
+        {
+            "q1c": """\
+def pixel_log_odds(v, i, a, b, W):
+    return 2 * (a[i] + torch.tanh(b + v @ W) @ W[i])
+"""
+        },
+        {"q1c-test": 3},
+    ),
+    Wrong(
+        "passes means on",
+        "the visible layer may be drawn from the hidden means instead of from hidden states",
+        {
+            "q2b": """\
+def gibbs_round(v, u_hidden, u_visible, a, b, W):
+    mean = torch.tanh(b + v @ W)
+    h = 2.0 * (2 * u_hidden - 1 < mean).double() - 1
+    return h, 2.0 * (u_visible < torch.sigmoid(2 * (a + mean @ W.T))).double() - 1
+""",
+            "q2c": """\
+def round_matrix(a, b, W):
+    v = states(len(a))
+    down = torch.sigmoid(2 * (a + torch.tanh(b + v @ W) @ W.T))[:, None]
+    return torch.where(v > 0, down, 1 - down).prod(2)
+""",
+        },
+        {"q2b-test": 3, "q2c-test": 4},
+    ),
+    Wrong(
+        "one round forgets the start",
+        "a round of Gibbs sampling draws from the machine, wherever it began",
+        {
+            "q2c": """\
+def round_matrix(a, b, W):
+    v = states(len(a))
+    law = (v @ a + torch.logaddexp(b + v @ W, -b - v @ W).sum(1)).softmax(0)
+    return law.expand(len(v), -1)
+"""
+        },
+        {"q2c-test": 4},
+    ),
+    Wrong(
+        "samples in the slope",
+        "hidden units are either -1 or 1, so the slope needs samples of them, too",
+        {
+            "q3a": """\
+def slopes(v, particles, a, b, W):
+    generator = torch.Generator().manual_seed(0)
+    up = 2 * torch.bernoulli(torch.sigmoid(2 * (b + v @ W)), generator=generator) - 1
+    down = 2 * torch.bernoulli(torch.sigmoid(2 * (b + particles @ W)), generator=generator) - 1
+    slope_W = particles.T @ down / len(particles) - v.T @ up / len(v)
+    return particles.mean(0) - v.mean(0), down.mean(0) - up.mean(0), slope_W
+"""
+        },
+        {"q3a-test": 4},
+    ),
+    Wrong(
+        "up the hill",
+        "data minus particles is the slope of the loss (it is the direction to go)",
+        {
+            "q3a": """\
+def slopes(v, particles, a, b, W):
+    up, down = torch.tanh(b + v @ W), torch.tanh(b + particles @ W)
+    slope_W = v.T @ up / len(v) - particles.T @ down / len(particles)
+    return v.mean(0) - particles.mean(0), up.mean(0) - down.mean(0), slope_W
+"""
+        },
+        {"q3a-test": 4},
+    ),
+    Wrong(
+        "one size for both batches",
+        "there are as many particles as data, so both sums are divided by the same number",
+        {
+            "q3a": """\
+def slopes(v, particles, a, b, W):
+    n, up, down = len(v), torch.tanh(b + v @ W), torch.tanh(b + particles @ W)
+    pulls = particles.sum(0) - v.sum(0), down.sum(0) - up.sum(0), particles.T @ down - v.T @ up
+    return tuple(pull / n for pull in pulls)
+"""
+        },
+        {"q3a-test": 4},
+    ),
+    Wrong(
+        "every dream starts at the data",
+        "PCD is CD with another name: the chains begin at the batch again each time",
+        {
+            "q3b": """\
+def learn(batches, particles, slopes, dream, rate, persistent, machine):
+    for v in batches:
+        particles = dream(v, *machine)
+        steps = slopes(v, particles, *machine)
+        machine = tuple(part - rate * step for part, step in zip(machine, steps))
+    return machine, particles
+"""
+        },
+        {"q3b-test": 4},
+    ),
+    Wrong(
+        "chains that are put back",
+        "persistent chains begin at the same particles each time (they go on from where they are)",
+        {
+            "q3b": """\
+def learn(batches, particles, slopes, dream, rate, persistent, machine):
+    for v in batches:
+        dreams = dream(particles if persistent else v, *machine)
+        steps = slopes(v, dreams, *machine)
+        machine = tuple(part - rate * step for part, step in zip(machine, steps))
+    return machine, dreams
+"""
+        },
+        {"q3b-test": 4},
+    ),
+    Wrong(
+        "always the visible states",
+        "Z sums over the pictures, so there is no way around 2 to the number of pixels",
+        {
+            "q4a": """\
+def log_partition(a, b, W):
+    v = states(len(a))
+    return (v @ a + torch.logaddexp(b + v @ W, -b - v @ W).sum(1)).logsumexp(0).item()
+"""
+        },
+        {"q4a-test": 4},
+    ),
+    Wrong(
+        "forgets Z",
+        "a low free energy of the data is a high likelihood, whatever the other pictures have",
+        {
+            "q4b": """\
+def mean_log_likelihood(v, a, b, W):
+    return (v @ a + torch.logaddexp(b + v @ W, -b - v @ W).sum(1)).mean().item()
+""",
+        },
+        {"q4b-test": 2, "q4c-test": 3},
+    ),
+    Wrong(
+        "the curve that only rises",
+        "learning raises the likelihood, so it is the curve that goes up most steadily",
+        {
+            "q4c": """\
+def which_is_the_likelihood(curves, copies, v):
+    return int((curves.diff(dim=1) > 0).double().mean(1).argmax())
+"""
+        },
+        {"q4c-test": 3},
+    ),
+    Wrong(
+        "pixel by pixel",
+        "the pseudo-log-likelihood is the log-likelihood, for a picture is the product of its pixels",
+        {
+            "q4c": """\
+def which_is_the_likelihood(curves, copies, v):
+    found = []
+    for a, b, W in copies:
+        F = lambda x: -(x @ a) - torch.logaddexp(b + x @ W, -b - x @ W).sum(1)
+        flipped = [v * (1 - 2 * torch.eye(len(a)).double()[i]) for i in range(len(a))]
+        found.append(sum(torch.nn.functional.logsigmoid(F(other) - F(v)) for other in flipped).mean().item())
+    pseudo = torch.tensor(found).double()
+    return int((curves - (pseudo - pseudo.mean()) / pseudo.std()).square().sum(1).argmin())
+"""
+        },
+        {"q4c-test": 3},
+    ),
+    Wrong(
+        "multiplies the free energy",
+        "at temperature 1 / β the free energy is β times as large (the energy is)",
+        {
+            "q5a": """\
+def log_factors(visited, betas, a, b, W):
+    return betas.diff()[:, None] * torch.logaddexp(b + visited @ W, -b - visited @ W).sum(2)
+"""
+        },
+        {"q5a-test": 3},
+    ),
+    Wrong(
+        "the mean of the log-weights",
+        "the logarithm of a mean is the mean of the logarithms",
+        {
+            "q5b": """\
+def estimate(factors, a, hidden):
+    log_weights = factors.sum(0)
+    start = torch.logaddexp(a, -a).sum() + hidden * math.log(2)
+    return (start + log_weights.mean()).item(), (log_weights.std() / math.sqrt(len(log_weights))).item()
+"""
+        },
+        {"q5b-test": 3},
+    ),
+    Wrong(
+        "the wrong axis",
+        "the factors of one temperature belong together, and not those of one chain",
+        {
+            "q5b": """\
+def estimate(factors, a, hidden):
+    log_weights = factors.sum(1)
+    top = log_weights.max()
+    weights = (log_weights - top).exp()
+    start = torch.logaddexp(a, -a).sum() + hidden * math.log(2)
+    error = weights.std() / (weights.mean() * math.sqrt(len(weights)))
+    return (start + top + weights.mean().log()).item(), error.item()
+"""
+        },
+        {"q5b-test": 3},
+    ),
+    Wrong(
+        "a bound from below",
+        "annealed importance sampling bounds the likelihood from below (it does so for Z)",
+        {
+            "q5c": """\
+def likelihood_range(mean_free_energy, forward, backward):
+    return -mean_free_energy - forward, -mean_free_energy - backward
+"""
+        },
+        {"q5c-test": 2},
+    ),
+]
+
 BEFORE = [
     Wrong(
         "a density is a probability",
@@ -531,6 +807,7 @@ final = {name: measure(models[name][0], test, term(21)) for name in {chosen, "ba
 
 WRONG = {
     "distributions": DISTRIBUTIONS,
+    "rbms": RBMS,
     "gans": GANS,
     "concept_test_before": BEFORE,
     "concept_test_after": AFTER,

@@ -286,6 +286,7 @@ def test_with_chains_the_dream_goes_on_where_it_was(kind, steps):
         loss = m.loss(x, generator=drawn)
         assert torch.equal(m.particles, start)
         assert torch.equal(loss, m.loss(x, particles=start))
+    m.loss(x, particles=start.flip(0))
     assert torch.equal(m.particles, start)  # particles that are given move no chain
     assert m.particles.shape == (5, m.visible * m.units.width) and not m.particles.requires_grad
 
