@@ -67,9 +67,9 @@ def test_bench_writes_whole_files(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["bench", "nothing"], "no benchmark is called nothing; there are: density"),
-        (["train", "nothing"], "no recipe is called nothing; there are: digit-classifier, letter-classifier"),
-        (["train"], "say what to make: digit-classifier, letter-classifier"),
+        (["bench", "nothing"], f"no benchmark is called nothing; there are: {', '.join(cli.BENCHES)}"),
+        (["train", "nothing"], f"no recipe is called nothing; there are: {', '.join(cli.RECIPES)}"),
+        (["train"], f"say what to make: {', '.join(cli.RECIPES)}"),
         (["train", "digit-classifier", "--steps", "0"], "--steps must be at least 1, got 0"),
         (["train", "digit-classifier", "--steps", "many"], "invalid int value: 'many'"),
     ],

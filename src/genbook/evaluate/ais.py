@@ -10,7 +10,8 @@ at β = 1 the model. A machine brings one as `tempered(beta, start_bias=)`, toge
 `units`.
 
 The estimate of Z is unbiased, that of log Z is too low on average (Jensen), so that likelihoods come out too
-high. The reverse estimate errs to the other side: where the two agree, both can be trusted.
+high. The reverse estimate errs to the other side. That the two agree is necessary and not sufficient: neither
+sees a mode that no chain has met.
 """
 
 from __future__ import annotations
