@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genbook.cli import bench_rbms
+from genbook.cli import bench_rbms, train_autoencoders
 from genbook.cli.train_rbms import binary_digits, binary_letters, train_machine
 from genbook.data import checkpoints, digits, letters
 from genbook.models.rbm import RBM
@@ -91,3 +91,19 @@ def test_a_shipped_machine_scores_what_its_card_says(name, sizes):
     found = -machine.energy(held_out).detach().mean().item() - log_z["value"]
     assert found == pytest.approx(likelihood["value"], abs=1e-3)
     assert likelihood["n"] == len(held_out)
+
+
+# ---- autoencoders ---------------------------------------------------------------------------------------------
+def test_the_autoencoder_learns_and_is_measured_beside_as_many_components(monkeypatch, tmp_path):
+    pictures = letters.load("held_out").images
+    monkeypatch.setattr(train_autoencoders, "glyph_pictures", lambda split: pictures[split == "held_out" :: 2])
+    monkeypatch.setattr(train_autoencoders, "BENCH_STEPS", 3)
+    monkeypatch.setattr(train_autoencoders, "SEEDS", (0, 1))
+    results = train_autoencoders.measure()
+    assert results["steps"] == 3 and [row["seed"] for row in results["rows"]] == [0, 1]
+    assert all(row["gain"] == pytest.approx(1 - row["error"] / results["pca"]) for row in results["rows"])
+    assert results["rows"][0]["error"] != results["rows"][1]["error"]
+    trained = train_autoencoders.recipe(tmp_path / "run", steps=2)
+    assert trained.steps == 2 and trained.metrics["that of as many principal components"].value == pytest.approx(
+        results["pca"]
+    )

@@ -39,6 +39,12 @@ def squared_error(rebuilt: Tensor, pictures: Tensor) -> Tensor:
     return (rebuilt.flatten(1) - pictures.flatten(1)).div(255).square().sum(1)
 
 
+@torch.no_grad()
+def rebuild(model: Autoencoder | PCA, pictures: Tensor) -> Tensor:
+    """Return what is left of pictures after they went through the code."""
+    return model.decode(model.encode(pictures))
+
+
 def train_autoencoder(
     latent: int, steps: int, seed: int, checkpoint: Path | None = None
 ) -> tuple[Autoencoder, History]:
@@ -64,13 +70,12 @@ def train_autoencoder(
     return average.model.eval(), history
 
 
-@torch.no_grad()
 def recipe(checkpoint: Path, steps: int = STEPS) -> Trained:
     """Train the autoencoder of glyphs that ships."""
     model, history = train_autoencoder(LATENT, steps, SEED, checkpoint)
     held_out = glyph_pictures("held_out")
     linear = PCA(LATENT).fit(glyph_pictures("train").flatten(1))
-    of_linear = squared_error(linear.decode(linear.encode(held_out.flatten(1))), held_out)
+    of_linear = squared_error(rebuild(linear, held_out.flatten(1)), held_out)
     return Trained(
         model=model,
         what=f"autoencoder of glyphs, codes of {LATENT} numbers",
@@ -80,7 +85,7 @@ def recipe(checkpoint: Path, steps: int = STEPS) -> Trained:
         seconds=history.seconds,
         metrics={
             "squared error of held-out glyphs, ink": Measured.mean_of(
-                squared_error(model.decode(model.encode(held_out)), held_out)
+                squared_error(rebuild(model, held_out), held_out)
             ),
             "that of as many principal components": Measured.mean_of(of_linear),
         },
@@ -88,15 +93,14 @@ def recipe(checkpoint: Path, steps: int = STEPS) -> Trained:
     )
 
 
-@torch.no_grad()
 def measure() -> dict[str, Any]:
     """Return, for three seeds, the error on held-out glyphs beside that of as many principal components."""
     held_out, rows = glyph_pictures("held_out"), []
     linear = PCA(LATENT).fit(glyph_pictures("train").flatten(1))
-    floor = float(squared_error(linear.decode(linear.encode(held_out.flatten(1))), held_out).mean())
+    floor = float(squared_error(rebuild(linear, held_out.flatten(1)), held_out).mean())
     for seed in tqdm(SEEDS, desc="autoencoder"):
         model, history = train_autoencoder(LATENT, BENCH_STEPS, seed)
-        error = float(squared_error(model.decode(model.encode(held_out)), held_out).mean())
+        error = float(squared_error(rebuild(model, held_out), held_out).mean())
         seconds = round(history.seconds, 1)
         rows.append({"seed": seed, "error": error, "seconds": seconds, "gain": 1 - error / floor})
     return {"latent": LATENT, "steps": BENCH_STEPS, "seeds": list(SEEDS), "pca": floor, "rows": rows}
