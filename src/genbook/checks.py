@@ -11,7 +11,7 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor
 
-__all__ = ["check_count", "check_points", "check_positive"]
+__all__ = ["check_count", "check_levels", "check_points", "check_positive"]
 
 
 def check_points(x: Tensor, dim: int | None = None, *, name: str = "x", finite: bool = False) -> Tensor:
@@ -32,6 +32,14 @@ def check_points(x: Tensor, dim: int | None = None, *, name: str = "x", finite: 
     if bool(bad.any()):
         kind = "values that are NaN or infinite" if finite else "NaN"
         raise ValueError(f"{name} holds {int(bad.sum())} {kind} in {x.numel()} numbers")
+    return x
+
+
+def check_levels(x: Tensor, levels: int, *, name: str = "x") -> Tensor:
+    """Return `x`, of any shape, if it holds only whole numbers from 0 to `levels` - 1, else raise ValueError."""
+    good = (x == x.round()) & (x >= 0) & (x < levels)
+    if not bool(good.all()):
+        raise ValueError(f"{name} must hold whole numbers from 0 to {levels - 1}, got {float(x[~good][0]):g}")
     return x
 
 

@@ -149,6 +149,31 @@ var Lab = (function kit() {
     return view;
   }
 
+  const FONT = "12px Inter, system-ui, sans-serif";
+  const paint = (name) => (/^(#|rgb)/.test(name) ? name : colour(name));
+
+  /** Write `text` on a canvas's context at (x, y), in a colour of the palette or of CSS; returns its width. */
+  function words(c, text, x, y, { colour: name = "quiet", align = "left", weight = "" } = {}) {
+    c.font = `${weight} ${FONT}`;
+    c.fillStyle = paint(name);
+    c.textAlign = align;
+    c.textBaseline = "middle";
+    c.fillText(text, x, y);
+    return c.measureText(text).width;
+  }
+
+  /** Draw the line that `path()` lays out on a canvas's context, in a colour of the palette or of CSS. */
+  function line(c, name, width, path, dash) {
+    c.beginPath();
+    path();
+    c.strokeStyle = paint(name);
+    c.lineWidth = width;
+    c.lineJoin = "round";
+    c.setLineDash(dash || []);
+    c.stroke();
+    c.setLineDash([]);
+  }
+
   /** Follow mouse, pen and finger over a canvas: each of down, move (while pressed), up and hover (while not) gets
    * `{x, y, event}` in the canvas's units. Keys are the lab's own work. */
   function pointer(view, { down, move, up, hover }) {
@@ -428,7 +453,7 @@ var Lab = (function kit() {
   addEventListener("error", (event) => root.dataset.ready !== "yes" && complain(event.error ?? event.message));
 
   const self = {
-    start, canvas, pointer, columns, segments, predict, hint, write, group, row, slider, button, choice, toggle, say, colour, onTheme, loop, transport, weights, network,
+    start, canvas, pointer, columns, segments, predict, hint, write, group, row, slider, button, choice, toggle, say, colour, onTheme, loop, transport, weights, network, words, line, FONT,
     /** What `export` was given as `data`. */
     get data() { return data ?? (data = read("lab-data")); },
     /** "dark" or "light". */

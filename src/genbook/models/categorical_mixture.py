@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
-from genbook.checks import check_count, check_points, check_positive
+from genbook.checks import check_count, check_levels, check_points, check_positive
 from genbook.samplers.ancestral import categorical
 
 __all__ = ["CategoricalMixture"]
@@ -89,11 +89,7 @@ class CategoricalMixture:
         return self.tables.shape[1]
 
     def _one_hot(self, x: Tensor) -> Tensor:
-        whole = (x == x.round()) & (x >= 0) & (x < self.levels)
-        if not bool(whole.all()):
-            bad = float(x[~whole][0])
-            raise ValueError(f"x must hold whole numbers from 0 to {self.levels - 1}, got {bad:g}")
-        return one_hot(x.long(), self.levels).to(torch.float64).flatten(1)
+        return one_hot(check_levels(x, self.levels).long(), self.levels).to(torch.float64).flatten(1)
 
     def _log_joint(self, hot: Tensor) -> Tensor:
         """Return log π_k + Σ_j log θ_{k,j,x_j}, `(n, K)`, by one matrix product with the one-hot data."""

@@ -14,7 +14,7 @@ from typing import Self
 import torch
 from torch import Generator, Tensor, nn
 
-from genbook.checks import check_count, check_points
+from genbook.checks import check_count, check_levels, check_points
 
 __all__ = ["LinearAutoregression"]
 
@@ -44,10 +44,7 @@ class LinearAutoregression(nn.Module):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the log-probability of `x`, `(n, columns)`, in nats, `(n,)`: a mass, never above 0."""
-        x = check_points(x, self.columns)
-        good = (x == x.round()) & (x >= 0) & (x < self.levels)
-        if not bool(good.all()):
-            raise ValueError(f"x must hold whole numbers from 0 to {self.levels - 1}, got {float(x[~good][0]):g}")
+        x = check_levels(check_points(x, self.columns), self.levels)
         return self._log_chances(x).gather(2, x.long()[:, :, None])[:, :, 0].sum(1)
 
     def loss(self, x: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot, softplus
 
-from genbook.checks import check_count, check_positive
+from genbook.checks import check_count, check_levels, check_positive
+from genbook.prob.noise import gumbel_like, uniform_like
 
 __all__ = ["Binary", "GaussianUnits", "Levels"]
 
@@ -51,7 +52,7 @@ class Binary:
 
     def draw(self, s: Tensor, *, generator: Generator | None = None) -> Tensor:
         """Draw the units given their inputs; the draw carries no gradient."""
-        return (_uniform(s, generator) < torch.sigmoid(s)).to(s.dtype)
+        return (uniform_like(s, generator) < torch.sigmoid(s)).to(s.dtype)
 
     def bias(self, v: Tensor) -> Tensor:
         """Return the inputs `(features,)` with the means of `v`, half an example of each kind added."""
@@ -69,10 +70,7 @@ class Levels:
 
     def features(self, x: Tensor) -> Tensor:
         """Return `(n, d)` whole numbers as `(n, d · levels)` zeros and ones; ValueError for other numbers."""
-        good = (x == x.round()) & (x >= 0) & (x < self.width)
-        if not bool(good.all()):
-            raise ValueError(f"x must hold whole numbers from 0 to {self.width - 1}, got {float(x[~good][0]):g}")
-        return one_hot(x.long(), self.width).to(x.dtype).flatten(1)
+        return one_hot(check_levels(x, self.width).long(), self.width).to(x.dtype).flatten(1)
 
     def values(self, v: Tensor) -> Tensor:
         """Return features in data units, `(n, d)`."""
@@ -92,8 +90,8 @@ class Levels:
 
     def draw(self, s: Tensor, *, generator: Generator | None = None) -> Tensor:
         """Draw one level a column: the largest input after Gumbel noise is added to each."""
-        gumbel = -(-_uniform(s, generator).clamp_min(1e-30).log()).log()
-        return one_hot(self._columns(s + gumbel).argmax(-1), self.width).to(s.dtype).flatten(-2)
+        noisy = s + gumbel_like(s, generator)
+        return one_hot(self._columns(noisy).argmax(-1), self.width).to(s.dtype).flatten(-2)
 
     def bias(self, v: Tensor) -> Tensor:
         """Return the inputs `(features,)` with the means of `v`, half an example of each kind added."""
@@ -143,7 +141,3 @@ class GaussianUnits:
     def bias(self, v: Tensor) -> Tensor:
         """Return the means of `v`."""
         return v.mean(0)
-
-
-def _uniform(like: Tensor, generator: Generator | None) -> Tensor:
-    return torch.rand(like.shape, generator=generator, dtype=like.dtype).to(like.device)

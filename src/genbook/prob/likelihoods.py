@@ -17,8 +17,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-from genbook.checks import check_count, check_positive
+from genbook.checks import check_count, check_levels, check_positive
 from genbook.prob.gaussian import log_normal
+from genbook.prob.noise import gumbel_like, uniform_like
 
 __all__ = ["BernoulliPixels", "CategoricalPixels", "GaussianPixels", "LogisticMixturePixels"]
 
@@ -30,7 +31,7 @@ class BernoulliPixels:
 
     def log_prob(self, x: Tensor, parameters: Tensor) -> Tensor:
         """Return log p(x | z) in nats, `(n,)`."""
-        _check_levels(x, 2)
+        check_levels(x, 2)
         logits = _pixels(parameters, 1)[:, 0]
         return -binary_cross_entropy_with_logits(logits, x.flatten(1), reduction="none").sum(1)
 
@@ -41,7 +42,7 @@ class BernoulliPixels:
     def sample(self, parameters: Tensor, *, generator: Generator | None = None) -> Tensor:
         """Draw x given z, `(n, d)`."""
         mean = self.mean(parameters)
-        return (_uniform(mean, generator) < mean).to(mean.dtype)
+        return (uniform_like(mean, generator) < mean).to(mean.dtype)
 
 
 class GaussianPixels:
@@ -80,7 +81,7 @@ class CategoricalPixels:
 
     def log_prob(self, x: Tensor, parameters: Tensor) -> Tensor:
         """Return log p(x | z) in nats, `(n,)`."""
-        _check_levels(x, self.outputs)
+        check_levels(x, self.outputs)
         log_chances = _pixels(parameters, self.outputs).log_softmax(1)
         return log_chances.gather(1, x.flatten(1).long()[:, None])[:, 0].sum(1)
 
@@ -112,7 +113,7 @@ class LogisticMixturePixels:
 
     def log_prob(self, x: Tensor, parameters: Tensor) -> Tensor:
         """Return log P(x | z) in nats, `(n,)`."""
-        _check_levels(x, self.levels)
+        check_levels(x, self.levels)
         logits, means, log_widths = self._split(parameters)
         half_range = (self.levels - 1) / 2
         centred = (x.flatten(1) / half_range - 1)[:, None] - means
@@ -135,7 +136,7 @@ class LogisticMixturePixels:
         logits, means, log_widths = self._split(parameters)
         chosen = _choose(logits, generator)[:, None]
         mean, log_width = means.gather(1, chosen)[:, 0], log_widths.gather(1, chosen)[:, 0]
-        noise = torch.logit(_uniform(mean, generator), eps=1e-6)
+        noise = torch.logit(uniform_like(mean, generator), eps=1e-6)
         return self._levels(mean + log_width.exp() * noise).round()
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -151,16 +152,6 @@ def _pixels(parameters: Tensor, outputs: int) -> Tensor:
     return parameters.flatten(1).unflatten(1, (outputs, -1))
 
 
-def _check_levels(x: Tensor, levels: int) -> None:
-    good = (x == x.round()) & (x >= 0) & (x < levels)
-    if not bool(good.all()):
-        raise ValueError(f"x must hold whole numbers from 0 to {levels - 1}, got {float(x[~good].flatten()[0]):g}")
-
-
-def _uniform(like: Tensor, generator: Generator | None) -> Tensor:
-    return torch.rand(like.shape, generator=generator, dtype=like.dtype).to(like.device)
-
-
 def _choose(logits: Tensor, generator: Generator | None) -> Tensor:
-    """Draw along dimension 1: the largest logit after Gumbel noise is added to each."""
-    return (logits - (-_uniform(logits, generator).clamp_min(1e-30).log()).log()).argmax(1)
+    """Draw along dimension 1."""
+    return (logits + gumbel_like(logits, generator)).argmax(1)

@@ -431,7 +431,7 @@
     metropolis: "Touch the picture to put the walker there. With keys: ← → move it.",
   };
 
-  const { write } = Lab;
+  const { write, words, line } = Lab;
   const percent = (share) => `${write(100 * share, share < 0.0995 && share > 0 ? 1 : 0)} %`;
   const plural = (n, word) => `${n.toLocaleString("en-GB")} ${word}${n === 1 ? "" : "s"}`;
   const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
@@ -490,7 +490,6 @@
     }
 
     /* ---- drawing ---------------------------------------------------------------------------------------- */
-    const FONT = "12px Inter, system-ui, sans-serif";
     const LEFT = 40;
     const RIGHT = 12;
 
@@ -505,15 +504,6 @@
       };
     }
 
-    function words(c, text, x, y, { colour = "quiet", align = "left", weight = "" } = {}) {
-      c.font = `${weight} ${FONT}`;
-      c.fillStyle = colour.startsWith("#") || colour.startsWith("rgb") ? colour : Lab.colour(colour);
-      c.textAlign = align;
-      c.textBaseline = "middle";
-      c.fillText(text, x, y);
-      return c.measureText(text).width;
-    }
-
     function ticks(low, high, wanted) {
       const rough = (high - low) / wanted;
       const power = 10 ** Math.floor(Math.log10(rough));
@@ -521,17 +511,6 @@
       const found = [];
       for (let v = Math.ceil(low / step - 1e-9) * step; v <= high + 1e-9 * step; v += step) found.push(v);
       return { found, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
-    }
-
-    function line(c, colour, width, path, dash) {
-      c.beginPath();
-      path();
-      c.strokeStyle = colour.startsWith("#") || colour.startsWith("rgb") ? colour : Lab.colour(colour);
-      c.lineWidth = width;
-      c.lineJoin = "round";
-      c.setLineDash(dash || []);
-      c.stroke();
-      c.setLineDash([]);
     }
 
     function axes(v, { labels, count = 4, name = "" }) {

@@ -124,9 +124,8 @@
     "Mostly, and never wholly: within a word one letter is heavier than its neighbours, another slanted. Nothing in the game asks that equal noise mean an equal design for all letters. Giving the style a place of its own is the idea of StyleGAN.",
   ];
 
-  const FONT = "12px Inter, system-ui, sans-serif";
   const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
-  const { write } = Lab;
+  const { write, words, line } = Lab;
   const percent = (share) => `${write(100 * share, 0)} %`;
   const count = (n) => n.toLocaleString("en-GB");
   const parts = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
@@ -143,29 +142,9 @@
     return { section, ...Lab.columns(section) };
   }
 
-  function words(c, text, x, y, { colour = "quiet", align = "left", weight = "" } = {}) {
-    c.font = `${weight} ${FONT}`;
-    c.fillStyle = Lab.colour(colour);
-    c.textAlign = align;
-    c.textBaseline = "middle";
-    c.fillText(text, x, y);
-    return c.measureText(text).width;
-  }
-
-  function line(c, colour, width, path, dash) {
-    c.beginPath();
-    path();
-    c.strokeStyle = Lab.colour(colour);
-    c.lineWidth = width;
-    c.lineJoin = "round";
-    c.setLineDash(dash || []);
-    c.stroke();
-    c.setLineDash([]);
-  }
-
   /** Words that can be read on any ground. */
   function halo(c, text, x, y, align) {
-    c.font = FONT;
+    c.font = Lab.FONT;
     c.textAlign = align;
     c.textBaseline = "middle";
     c.strokeStyle = Lab.colour("paper");

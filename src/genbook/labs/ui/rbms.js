@@ -47,9 +47,8 @@
     "Neither. We tried the seeds 1 to 30, 300 rounds each: they ended in 14 different pictures, at free energies from −47.7 to −38.4, on average −44.2. A cold chain slides into a valley near its start and seldom leaves it. Heat is what carries it across the hills: cooled slowly instead, 600 rounds from T = 2 down to 0.1, the same seeds end at −47.0 on average, the worst of them at −45.3. Play, and draw the slider down by hand. That is simulated annealing.",
   ];
 
-  const FONT = "12px Inter, system-ui, sans-serif";
   const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
-  const { write } = Lab;
+  const { write, words, line } = Lab;
   const count = (n) => n.toLocaleString("en-GB");
   const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
   const writeT = (T) => write(T, T < 0.995 ? 2 : T < 9.95 && Math.abs(T - 1) > 0.01 ? 1 : 0);
@@ -65,26 +64,6 @@
     parent.appendChild(element);
     return element;
   };
-
-  function words(c, text, x, y, { colour = "quiet", align = "left", weight = "" } = {}) {
-    c.font = `${weight} ${FONT}`;
-    c.fillStyle = Lab.colour(colour);
-    c.textAlign = align;
-    c.textBaseline = "middle";
-    c.fillText(text, x, y);
-    return c.measureText(text).width;
-  }
-
-  function line(c, colour, width, path, dash) {
-    c.beginPath();
-    path();
-    c.strokeStyle = Lab.colour(colour);
-    c.lineWidth = width;
-    c.lineJoin = "round";
-    c.setLineDash(dash || []);
-    c.stroke();
-    c.setLineDash([]);
-  }
 
   /** Call `draw` in the next frame, once. */
   function painter(draw) {
@@ -224,7 +203,7 @@
         c.fillRect(x, y, Math.max(2, Math.round(cell) - 2), Math.max(2, Math.round(cell) - 2));
       }
       words(c, "hidden units", 0, 10, { weight: "600", colour: "ink" });
-      words(c, `${on()} of ${m.hidden} on`, W, 10, { align: "right" });
+      words(c, `${on()} on`, W, 10, { align: "right" });
     }
 
     function drawTrace(c, W, H) {
