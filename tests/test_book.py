@@ -167,6 +167,27 @@ def test_status_page_asks_for_the_table():
     assert (ROOT / "pages" / "status.md").read_text(encoding="utf-8").count("<!-- the measured chapters -->") == 1
 
 
+# ---- leaderboard ------------------------------------------------------------------------------------------------
+def test_the_leaderboard_page_shows_what_is_stored():
+    page = (ROOT / "pages" / "leaderboard.md").read_text(encoding="utf-8")
+    assert page.count("<!-- the leaderboard -->") == 1
+    path = ROOT / "benchmarks" / "leaderboard.json"
+    table, made = sphinx_site.leaderboard_table(path).split("\n\n")
+    rows = json.loads(path.read_text(encoding="utf-8"))["results"]["rows"]
+    lines = table.splitlines()
+    assert len(lines) == 2 + len(rows) and len({line.count("|") for line in lines}) == 1
+    for row, line in zip(rows, lines[2:], strict=True):
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        assert cells[0] == f"[{row['name']}](../chapters/{row['chapter']}.ipynb)"
+        assert cells[1:5] == [
+            f"{row['nats']:.2f}",
+            row["kind"],
+            *(f"{row[k]:.2f}" for k in ("standard_error", "spread")),
+        ]
+        assert (ROOT / "chapters" / f"{row['chapter']}.ipynb").exists()
+    assert "genbook leaderboard" in made and "Python" in made
+
+
 # ---- glossary ---------------------------------------------------------------------------------------------------
 def test_glossary_is_full_sorted_and_short():
     body = (ROOT / "pages" / "glossary.md").read_text(encoding="utf-8").split(":::{glossary}\n")[1]

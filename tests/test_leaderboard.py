@@ -1,9 +1,11 @@
-"""The leaderboard: its rules and its bounds."""
+"""The leaderboard: its rules, its bounds, its stored figures, and that they come out again."""
 
 from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +15,52 @@ from genbook.cli import leaderboard
 from genbook.cli.leaderboard import CHECK, ENTRIES, Entry, Learnt, measure, recheck, scans
 from genbook.evaluate.likelihood import dequantised
 from genbook.prob.gaussian import log_normal
+
+STORED = Path(__file__).resolve().parents[1] / "benchmarks" / "leaderboard.json"
+KINDS = {"exact", "bound", "estimate"}
+
+
+def stored():
+    return json.loads(STORED.read_text(encoding="utf-8"))
+
+
+def row(name):
+    return next(row for row in stored()["results"]["rows"] if row["name"] == name)
+
+
+# ---- the stored table -------------------------------------------------------------------------------------------
+def test_every_entry_stands_in_the_stored_table_with_its_kind_and_hardware():
+    record = stored()
+    rows = record["results"]["rows"]
+    assert record["command"] == "genbook leaderboard" and {"cpu", "cores", "torch"} <= set(record["hardware"])
+    assert {row["name"] for row in rows} == {entry.name for entry in ENTRIES}
+    kinds = {entry.name: entry.kind for entry in ENTRIES}
+    assert all(row["kind"] == kinds[row["name"]] and row["kind"] in KINDS for row in rows)
+    assert all(len(row["seeds"]) == len(record["results"]["seeds"]) == 3 for row in rows)
+    assert record["results"]["split"] == {"train": 1000, "validation": 350, "test": 447}
+
+
+def test_rows_stand_best_first_each_ahead_of_the_next_by_the_difference_of_their_means():
+    rows = stored()["results"]["rows"]
+    for better, worse in pairwise(rows):
+        assert better["nats"] <= worse["nats"]
+        assert better["ahead"][0] == pytest.approx(worse["nats"] - better["nats"], abs=1e-6)
+        # one test set for both: surer than two independent means would be
+        assert 0 < better["ahead"][1] < math.hypot(better["standard_error"], worse["standard_error"]) + 1e-9
+    assert "ahead" not in rows[-1]
+
+
+def test_the_floors_are_where_the_issue_put_them():
+    assert row("uniform")["nats"] == pytest.approx(64 * math.log(17), abs=1e-6)
+    assert row("independent pixels")["nats"] == pytest.approx(106.3, abs=0.1)
+    assert row("mixture of ten tables")["nats"] == pytest.approx(99.8, abs=0.5)
+    assert row("linear autoregression")["nats"] < 97.3
+    assert row("variational autoencoder")["nats"] <= 83.0
+
+
+def test_the_entry_that_is_checked_comes_out_again():
+    assert {key: stored()["results"]["check"][key] for key in CHECK} == CHECK
+    assert recheck() == pytest.approx(stored()["results"]["check"]["nats"], abs=0.02)
 
 
 # ---- the rules -------------------------------------------------------------------------------------------------
@@ -65,19 +113,6 @@ def test_what_an_entry_learns_gives_every_scan_a_probability(name):
     entry = next(entry for entry in ENTRIES if entry.name == name)
     nats = entry.learn(scans("train")[:200], 0, **entry.settings[0]).nats(scans("validation")[:5])
     assert nats.shape == (5,) and bool((nats > 0).all()) and bool(torch.isfinite(nats).all())
-
-
-def test_every_entry_says_what_its_figure_is_and_which_chapter_tells_of_it():
-    assert len({entry.name for entry in ENTRIES}) == len(ENTRIES)
-    assert {entry.kind for entry in ENTRIES} == {"exact", "bound", "estimate"}
-    assert all(entry.settings and entry.chapter for entry in ENTRIES)
-
-
-def test_the_entry_that_is_checked_is_one_of_the_table_and_repeats_itself():
-    assert CHECK["entry"] in {entry.name for entry in ENTRIES}
-    first = recheck()
-    assert first == recheck()
-    assert 64 * math.log(17) > first > 90  # after 40 steps: better than uniform, not yet good
 
 
 # ---- dequantisation ---------------------------------------------------------------------------------------------

@@ -39,6 +39,13 @@ UNIT = {
         "-k",
         "equal or learnt or logistic or never or exact or weighs",
     ],
+    "labs/ui/latent_core.js": [
+        "tests/labs/test_autoencoders_lab.py",
+        "tests/labs/test_vaes_lab.py",
+        "-k",
+        "sixteen or blends or shift_moves or dot_is or books or codes_have or likelihoods or derivatives or "
+        "inverse or one_letter_out",
+    ],
     "models/rbm.py": ["tests/models/test_rbm.py"],
     "models/autoencoder.py": ["tests/models/test_autoencoder.py"],
     "models/probabilistic_pca.py": ["tests/models/test_probabilistic_pca.py"],

@@ -26,6 +26,8 @@ ADDRESS = "/".join(current(ROOT))
 TITLES = {
     "distributions": "### Distributions",
     "rbms": "### RBMs",
+    "autoencoders": "### Autoencoders",
+    "vaes": "### VAEs",
     "gans": "### GANs",
     "concept_test_before": "### Concept test, before",
     "concept_test_after": "### Concept test, after",
@@ -193,7 +195,7 @@ def test_the_plans_have_their_weeks_and_every_assignment():
     assert [[int(row[0]) for row in r] for r in found.values()] == [list(range(1, n + 1)) for n in lengths]
     for head, weeks in found.items():
         handed = " ".join(row[4] for row in weeks)
-        for needed in ("before", "`distributions`", "`rbms`", "`gans`", "after"):
+        for needed in ("before", "`distributions`", "`rbms`", "`autoencoders`", "`vaes`", "`gans`", "after"):
             assert needed in handed, f"{head}: {needed}"
         assert "capstone" in handed or head == "What can be taught today"
 

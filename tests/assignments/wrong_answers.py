@@ -690,6 +690,697 @@ def likelihood_range(mean_free_energy, forward, backward):
     ),
 ]
 
+AUTOENCODERS = [
+    Wrong(
+        "the right answer costs nothing",
+        "a decoder that answers every grey value rightly has a cross-entropy of 0",
+        {
+            "q1b": """\
+def unavoidable_and_lost(table, drawer, drawers):
+    means = torch.stack([table[drawer == k].mean(0) for k in range(drawers)])[drawer]
+    return 0.0, -(torch.xlogy(table, means) + torch.xlogy(1 - table, 1 - means)).sum(1).mean().item()
+"""
+        },
+        {"q1b-test": 3},
+    ),
+    Wrong(
+        "the middle one",
+        "the best answer for several grey values is their median (it is their mean)",
+        {
+            "q1a": """\
+def best_answers(table, drawer, drawers):
+    answers = torch.stack([table[drawer == k].median(0).values for k in range(drawers)])
+    q = answers[drawer]
+    return answers, -(torch.xlogy(table, q) + torch.xlogy(1 - table, 1 - q)).sum(1).mean().item()
+"""
+        },
+        {"q1a-test": 3},
+    ),
+    Wrong(
+        "a mean over the pixels",
+        "mean and sum differ by a constant, which does not matter",
+        {
+            "q1a": """\
+def best_answers(table, drawer, drawers):
+    answers = torch.stack([table[drawer == k].mean(0) for k in range(drawers)])
+    q = answers[drawer]
+    return answers, -(torch.xlogy(table, q) + torch.xlogy(1 - table, 1 - q)).mean().item()
+""",
+            "q1b": """\
+def unavoidable_and_lost(table, drawer, drawers):
+    means = torch.stack([table[drawer == k].mean(0) for k in range(drawers)])[drawer]
+    cost = lambda q: -(torch.xlogy(table, q) + torch.xlogy(1 - table, 1 - q)).mean().item()
+    return cost(table), cost(means) - cost(table)
+""",
+        },
+        {"q1a-test": 3, "q1b-test": 3},
+    ),
+    Wrong(
+        "0 times log 0",
+        "a term with the factor 0 vanishes by itself (the computer finds 0 times minus infinity)",
+        {
+            "q1a": """\
+def best_answers(table, drawer, drawers):
+    answers = torch.stack([table[drawer == k].mean(0) for k in range(drawers)])
+    q = answers[drawer]
+    return answers, -(table * q.log() + (1 - table) * (1 - q).log()).sum(1).mean().item()
+"""
+        },
+        {"q1a-test": 3},
+    ),
+    Wrong(
+        "black and white is enough",
+        "only grey values keep the cost from 0, whatever the code has mixed up",
+        {
+            "q1c": """\
+def can_be_zero(table, drawer):
+    return bool(((table == 0) | (table == 1)).all())
+"""
+        },
+        {"q1c-test": 2},
+    ),
+    Wrong(
+        "around 0 instead of the mean",
+        "the singular vectors of the data as they are, are the principal components",
+        {
+            "q2a": """\
+def components(x, k):
+    return x.mean(0), torch.linalg.svd(x, full_matrices=False)[2][:k]
+"""
+        },
+        {"q2a-test": 2},
+    ),
+    Wrong(
+        "a code without a mean",
+        "encoder and decoder are the matrix of axes and its transpose, nothing else",
+        {
+            "q2b": """\
+def code_and_back(x, mean, axes):
+    codes = x @ axes.T
+    return codes, codes @ axes
+"""
+        },
+        {"q2b-test": 2},
+    ),
+    Wrong(
+        "n less one",
+        "a variance always divides by n - 1",
+        {
+            "q2c": """\
+def error_left(singular_values, n, k):
+    return (singular_values[k:].square().sum() / (n - 1)).item()
+"""
+        },
+        {"q2c-test": 3},
+    ),
+    Wrong(
+        "singular values are variances",
+        "the singular values of the data are the eigenvalues of their covariance",
+        {
+            "q2c": """\
+def error_left(singular_values, n, k):
+    return (singular_values[k:].sum() / n).item()
+""",
+            "q2d": """\
+def numbers_needed(singular_values, share):
+    for k in range(len(singular_values) + 1):
+        if singular_values[k:].sum() <= share * singular_values.sum():
+            return k
+""",
+        },
+        {"q2c-test": 3, "q2d-test": 2},
+    ),
+    Wrong(
+        "below instead of at most",
+        "it does not matter whether the error may be equal to its limit",
+        {
+            "q2d": """\
+def numbers_needed(singular_values, share):
+    energy = singular_values.square()
+    for k in range(len(energy) + 1):
+        if energy[k:].sum() < share * energy.sum():
+            return k
+"""
+        },
+        {"q2d-test": 2},
+    ),
+    Wrong(
+        "column against column",
+        "two subspaces are compared by comparing their first columns, their second columns, and so on",
+        {
+            "q3a": """\
+def principal_angles(A, B):
+    cosines = ((A / A.norm(dim=0)) * (B / B.norm(dim=0))).sum(0).abs()
+    return cosines.clamp(max=1).acos().rad2deg().sort().values
+"""
+        },
+        {"q3a-test": 3},
+    ),
+    Wrong(
+        "a cosine above 1",
+        "a computed cosine lies between -1 and 1, because cosines do",
+        {
+            "q3a": """\
+def principal_angles(A, B):
+    return torch.linalg.svdvals(torch.linalg.qr(A)[0].T @ torch.linalg.qr(B)[0]).acos().rad2deg()
+"""
+        },
+        {"q3a-test": 3},
+    ),
+    Wrong(
+        "columns are components",
+        "the columns of a trained decoder are the principal axes, but for their length and order",
+        {
+            "q3b": """\
+def ordered_axes(decoder, code_covariance):
+    length = decoder.norm(dim=0)
+    variances, order = (length.square() * code_covariance.diagonal()).sort(descending=True)
+    return (decoder / length)[:, order], variances
+"""
+        },
+        {"q3b-test": 3},
+    ),
+    Wrong(
+        "any basis of the span",
+        "once the basis is orthonormal its vectors are the axes",
+        {
+            "q3b": """\
+def ordered_axes(decoder, code_covariance):
+    basis, triangle = torch.linalg.qr(decoder)
+    variances, order = (triangle @ code_covariance @ triangle.T).diagonal().sort(descending=True)
+    return basis[:, order], variances
+"""
+        },
+        {"q3b-test": 3},
+    ),
+    Wrong(
+        "as if it were trained",
+        "an encoder is the transposed decoder (at the optimum it is, with orthonormal axes)",
+        {
+            "q3c": """\
+def put_in_order(encoder, decoder, axes):
+    return axes.T, axes
+"""
+        },
+        {"q3c-test": 3},
+    ),
+    Wrong(
+        "the nearest component",
+        "a denoiser decides for the likeliest component (the best one weighs them all)",
+        {
+            "q4a": """\
+def best_denoiser(noisy, weights, means, scales, sigma):
+    total = scales.square() + sigma**2
+    away = noisy[:, None] - means
+    log_joint = weights.log() - 0.5 * away.square().sum(2) / total - 0.5 * noisy.shape[1] * total.log()
+    guess = means + (scales.square() / total)[:, None] * away
+    return guess[torch.arange(len(noisy)), log_joint.argmax(1)]
+"""
+        },
+        {"q4a-test": 3},
+    ),
+    Wrong(
+        "to the middle of the component",
+        "the component once known, the best guess is its mean, wherever the point was seen",
+        {
+            "q4a": """\
+def best_denoiser(noisy, weights, means, scales, sigma):
+    total = scales.square() + sigma**2
+    away = noisy[:, None] - means
+    log_joint = weights.log() - 0.5 * away.square().sum(2) / total - 0.5 * noisy.shape[1] * total.log()
+    return torch.softmax(log_joint, 1) @ means
+"""
+        },
+        {"q4a-test": 3},
+    ),
+    Wrong(
+        "noise alone decides",
+        "how probable a component is depends on the noise and not on the component's own spread",
+        {
+            "q4a": """\
+def best_denoiser(noisy, weights, means, scales, sigma):
+    away = noisy[:, None] - means
+    share = torch.softmax(weights.log() - 0.5 * away.square().sum(2) / sigma**2, 1)
+    guess = means + (scales.square() / (scales.square() + sigma**2))[:, None] * away
+    return (share[:, :, None] * guess).sum(1)
+"""
+        },
+        {"q4a-test": 3},
+    ),
+    Wrong(
+        "σ once",
+        "the arrow of the denoiser is σ times the score (it is σ² times)",
+        {
+            "q4b": """\
+def score(noisy, denoised, sigma):
+    return (denoised - noisy) / sigma
+"""
+        },
+        {"q4b-test": 2},
+    ),
+    Wrong(
+        "two ends are enough",
+        "the slope changes evenly between two places, so its mean is that of the ends",
+        {
+            "q4c": """\
+def log_ratio(denoise, sigma, a, b):
+    ends = torch.tensor([[a], [b]], dtype=torch.float64)
+    return ((denoise(ends) - ends).mean() / sigma**2 * (b - a)).item()
+"""
+        },
+        {"q4c-test": 3},
+    ),
+    Wrong(
+        "from left to right",
+        "an integral goes from the smaller number to the larger one",
+        {
+            "q4c": """\
+def log_ratio(denoise, sigma, a, b):
+    a, b = min(a, b), max(a, b)
+    at = torch.linspace(a, b, 3000 + int(1000 * (b - a) / sigma), dtype=torch.float64)[:, None]
+    return torch.trapezoid(((denoise(at) - at) / sigma**2)[:, 0], at[:, 0]).item()
+"""
+        },
+        {"q4c-test": 3},
+    ),
+    Wrong(
+        "bumps judged by their own codes",
+        "the codes that the bumps stand on can also say how wide the bumps should be",
+        {
+            "q5b": """\
+def best_bandwidth(known, fresh, candidates):
+    square = torch.cdist(known, known).square()
+    fit = lambda h: ((-0.5 * square / h**2).logsumexp(1) - known.shape[1] * math.log(h)).mean().item()
+    return max(candidates, key=fit)
+"""
+        },
+        {"q5b-test": 2},
+    ),
+    Wrong(
+        "exp, then the logarithm",
+        "a density can be computed first and its logarithm afterwards: far away it is 0",
+        {
+            "q5b": """\
+def best_bandwidth(known, fresh, candidates):
+    square = torch.cdist(fresh, known).square()
+    fit = lambda h: ((-0.5 * square / h**2).exp().sum(1) / h ** known.shape[1]).log().mean().item()
+    return max(candidates, key=fit)
+"""
+        },
+        {"q5b-test": 2},
+    ),
+    Wrong(
+        "evenly over the range",
+        "any code between the smallest and the largest decodes to something like the data",
+        {
+            "q5c": """\
+def new_codes(codes, n, generator):
+    low, high = codes.amin(0), codes.amax(0)
+    return low + (high - low) * torch.rand(n, codes.shape[1], generator=generator, dtype=torch.float64)
+"""
+        },
+        {"q5c-test": 4},
+    ),
+    Wrong(
+        "one bell curve",
+        "codes with the right mean and spread are right codes",
+        {
+            "q5c": """\
+def new_codes(codes, n, generator):
+    noise = torch.randn(n, codes.shape[1], generator=generator, dtype=torch.float64)
+    return codes.mean(0) + codes.std(0) * noise
+"""
+        },
+        {"q5c-test": 4},
+    ),
+    Wrong(
+        "the training codes again",
+        "to decode known codes is to generate",
+        {
+            "q5c": """\
+def new_codes(codes, n, generator):
+    return codes[torch.randint(len(codes), (n,), generator=generator)]
+"""
+        },
+        {"q5c-test": 4},
+    ),
+]
+
+VAES = [
+    Wrong(
+        "exp gives the deviation",
+        "the exponential of a log-variance is a standard deviation",
+        {
+            "q1a": """\
+def gaussian_kl(mean_q, log_variance_q, mean_p, log_variance_p):
+    return kl_divergence(Normal(mean_q, log_variance_q.exp()), Normal(mean_p, log_variance_p.exp())).sum(1)
+""",
+            "q1c": """\
+def negative_elbo(x, x_hat, mean, log_variance, scale):
+    price = kl_divergence(Normal(mean, log_variance.exp()), Normal(0 * mean, 1)).sum(1)
+    return (price - Normal(x_hat, scale).log_prob(x).sum(1)).mean().item()
+""",
+        },
+        {"q1a-test": 2, "q1c-test": 3},
+    ),
+    Wrong(
+        "the other way round",
+        "a divergence is a distance, so the order of the two does not matter",
+        {
+            "q1a": """\
+def gaussian_kl(mean_q, log_variance_q, mean_p, log_variance_p):
+    ratio = (log_variance_p - log_variance_q).exp()
+    away = (mean_q - mean_p).square() / log_variance_q.exp()
+    return 0.5 * (ratio + away - 1 - log_variance_p + log_variance_q).sum(1)
+"""
+        },
+        {"q1a-test": 2},
+    ),
+    Wrong(
+        "counts instead of calling",
+        "the hidden β is always the number of pixels over the number of coordinates",
+        {
+            "q1b": """\
+def hidden_beta(loss, batch, pixels, latent):
+    return pixels / latent
+"""
+        },
+        {"q1b-test": 4},
+    ),
+    Wrong(
+        "one example will do",
+        "a loss treats the batch alike in both terms, so a batch of one shows everything",
+        {
+            "q1b": """\
+def hidden_beta(loss, batch, pixels, latent):
+    x, z = torch.zeros(1, pixels).double(), torch.zeros(1, latent).double()
+    nothing = loss(x, x, z, z)
+    error, price = loss(x, x + 1, z, z) - nothing, loss(x, x, z + 1, z) - nothing
+    return price / latent / (error / pixels)
+"""
+        },
+        {"q1b-test": 4},
+    ),
+    Wrong(
+        "term against term",
+        "β is the price over the error, as the program prints them",
+        {
+            "q1b": """\
+def hidden_beta(loss, batch, pixels, latent):
+    x, z = torch.zeros(batch, pixels).double(), torch.zeros(batch, latent).double()
+    nothing = loss(x, x, z, z)
+    return (loss(x, x, z + 1, z) - nothing) / (loss(x, x + 1, z, z) - nothing)
+"""
+        },
+        {"q1b-test": 4},
+    ),
+    Wrong(
+        "σ for σ²",
+        "the noise's standard deviation stands where its variance belongs",
+        {
+            "q1c": """\
+def negative_elbo(x, x_hat, mean, log_variance, scale):
+    surprise = 0.5 * (x - x_hat).square() / scale + 0.5 * math.log(2 * math.pi * scale)
+    price = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
+    return (surprise.sum(1) + price.sum(1)).mean().item()
+""",
+            "q2a": """\
+def evidence(x, mu, W, sigma):
+    return MultivariateNormal(mu, W @ W.T + sigma * torch.eye(len(mu)).to(W)).log_prob(x)
+""",
+        },
+        {"q1c-test": 3, "q2a-test": 2},
+    ),
+    Wrong(
+        "means all over",
+        "a mean over pixels is a sum in another unit, and changes nothing else",
+        {
+            "q1c": """\
+def negative_elbo(x, x_hat, mean, log_variance, scale):
+    surprise = 0.5 * ((x - x_hat) / scale).square() + math.log(scale) + 0.5 * math.log(2 * math.pi)
+    price = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
+    return (surprise.mean() + price.sum(1).mean()).item()
+"""
+        },
+        {"q1c-test": 3},
+    ),
+    Wrong(
+        "no slope, no term",
+        "what does not depend on the weights may be left out of the bound, log σ for one",
+        {
+            "q1c": """\
+def negative_elbo(x, x_hat, mean, log_variance, scale):
+    surprise = 0.5 * ((x - x_hat) / scale).square() + 0.5 * math.log(2 * math.pi)
+    price = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
+    return (surprise.sum(1) + price.sum(1)).mean().item()
+""",
+            "q2c": """\
+def log_weights(x, noise, encoder, mu, W, sigma):
+    A, log_variance = encoder
+    mean, spread = ((x - mu) @ A.T)[:, None], (0.5 * log_variance).exp()
+    z = mean + spread * noise
+    fit = Normal(0.0, 1.0).log_prob((x[:, None] - mu - z @ W.T) / sigma).sum(2)
+    return fit + Normal(0.0, 1.0).log_prob(z).sum(2) - Normal(mean, spread).log_prob(z).sum(2)
+""",
+        },
+        {"q1c-test": 3, "q2c-test": 4},
+    ),
+    Wrong(
+        "the posterior's own variances",
+        "the best diagonal guess has the variances of the posterior, correlations or not",
+        {
+            "q2b": """\
+def best_encoder(W, sigma):
+    covariance = torch.linalg.inv((W.T @ W) / sigma**2 + torch.eye(W.shape[1]).to(W))
+    return covariance @ W.T / sigma**2, covariance.diagonal().log()
+"""
+        },
+        {"q2b-test": 3},
+    ),
+    Wrong(
+        "the encoder undoes the decoder",
+        "the best encoder inverts W (it also leans towards the prior)",
+        {
+            "q2b": """\
+def best_encoder(W, sigma):
+    precision = (W.T @ W) / sigma**2 + torch.eye(W.shape[1]).to(W)
+    return torch.linalg.pinv(W), -precision.diagonal().log()
+"""
+        },
+        {"q2b-test": 3},
+    ),
+    Wrong(
+        "decodes the mean",
+        "the mean code stands for its draws (then it is no bound)",
+        {
+            "q2c": """\
+def log_weights(x, noise, encoder, mu, W, sigma):
+    A, log_variance = encoder
+    mean, spread = ((x - mu) @ A.T)[:, None], (0.5 * log_variance).exp()
+    z = mean + spread * noise
+    fit = Normal(mu + mean @ W.T, sigma).log_prob(x[:, None]).sum(2)
+    return fit + Normal(0.0, 1.0).log_prob(z).sum(2) - Normal(mean, spread).log_prob(z).sum(2)
+"""
+        },
+        {"q2c-test": 4},
+    ),
+    Wrong(
+        "the price by formula",
+        "a closed form for the KL is the same as its draw (on average only)",
+        {
+            "q2c": """\
+def log_weights(x, noise, encoder, mu, W, sigma):
+    A, log_variance = encoder
+    mean, spread = ((x - mu) @ A.T)[:, None], (0.5 * log_variance).exp()
+    fit = Normal(mu + (mean + spread * noise) @ W.T, sigma).log_prob(x[:, None]).sum(2)
+    return fit - 0.5 * (mean.square() + spread.square() - log_variance - 1).sum(2)
+"""
+        },
+        {"q2c-test": 4},
+    ),
+    Wrong(
+        "data around 0",
+        "the encoder sees x as it is, since data have mean 0",
+        {
+            "q2c": """\
+def log_weights(x, noise, encoder, mu, W, sigma):
+    A, log_variance = encoder
+    mean, spread = (x @ A.T)[:, None], (0.5 * log_variance).exp()
+    z = mean + spread * noise
+    fit = Normal(mu + z @ W.T, sigma).log_prob(x[:, None]).sum(2)
+    return fit + Normal(0.0, 1.0).log_prob(z).sum(2) - Normal(mean, spread).log_prob(z).sum(2)
+"""
+        },
+        {"q2c-test": 4},
+    ),
+    Wrong(
+        "loss over bound",
+        "a loss that is β times minus the ELBO shows its β by division",
+        {
+            "q3a": """\
+def betas_of(runs):
+    return [loss / -elbo if rate > 1e-6 else math.nan for loss, rate, elbo in runs]
+"""
+        },
+        {"q3a-test": 3},
+    ),
+    Wrong(
+        "a silent run still tells",
+        "where loss and minus the ELBO agree, β was 1 (or the rate was 0)",
+        {
+            "q3a": """\
+def betas_of(runs):
+    return [1 + (loss + elbo) / max(rate, 1e-12) for loss, rate, elbo in runs]
+"""
+        },
+        {"q3a-test": 3},
+    ),
+    Wrong(
+        "the lowest loss",
+        "the run with the smallest loss is the best",
+        {
+            "q3b": """\
+def best_and_collapsed(runs):
+    best = min(range(len(runs)), key=lambda k: runs[k][0])
+    return best, [k for k, (_, rate, _) in enumerate(runs) if rate < 0.05]
+"""
+        },
+        {"q3b-test": 2},
+    ),
+    Wrong(
+        "neighbours in the list",
+        "runs are listed from the highest rate to the lowest",
+        {
+            "q3c": """\
+def enclosed(points):
+    slope = lambda p, q: (q[1] - p[1]) / (p[0] - q[0])
+    chords = [slope(p, q) for p, q in zip(points, points[1:])]
+    return list(zip([0.0] + chords, chords + [math.inf]))
+"""
+        },
+        {"q3c-test": 3},
+    ),
+    Wrong(
+        "the mean guess",
+        "the mean KL is the KL of the mean guess",
+        {
+            "q4a": """\
+def prices(mean, log_variance):
+    mean, log_variance = mean.mean(0), log_variance.mean(0)
+    price = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
+    return price, [j for j, value in enumerate(price.tolist()) if value < 0.01]
+"""
+        },
+        {"q4a-test": 3},
+    ),
+    Wrong(
+        "what costs nothing says nothing",
+        "a coordinate that has a price says something about the example",
+        {
+            "q4b": """\
+def silent(mean, log_variance):
+    price = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).mean(0)
+    return [j for j, value in enumerate(price.tolist()) if value < 1e-3]
+"""
+        },
+        {"q4b-test": 2},
+    ),
+    Wrong(
+        "only means speak",
+        "the code is the mean of the guess; its width carries nothing",
+        {
+            "q4b": """\
+def silent(mean, log_variance):
+    return [j for j, value in enumerate(mean.std(0).tolist()) if value < 1e-3]
+"""
+        },
+        {"q4b-test": 2},
+    ),
+    Wrong(
+        "β kills nobody",
+        "who dies depends on the noise alone",
+        {
+            "q4c": """\
+def prices_due(eigenvalues, sigma, beta):
+    return 0.5 * (eigenvalues / sigma**2).clamp_min(1).log()
+"""
+        },
+        {"q4c-test": 3},
+    ),
+    Wrong(
+        "β divides the price",
+        "with β times the price one buys a β-th of everything",
+        {
+            "q4c": """\
+def prices_due(eigenvalues, sigma, beta):
+    return 0.5 * (eigenvalues / sigma**2).clamp_min(1).log() / beta
+"""
+        },
+        {"q4c-test": 3},
+    ),
+    Wrong(
+        "the mean of the logarithms",
+        "more draws in the mean of log-weights make a tighter bound (they make a steadier one)",
+        {
+            "q5a": """\
+def iwae(log_weights, K):
+    each = log_weights[:, : log_weights.shape[1] // K * K].mean(1)
+    return each.mean().item(), (each.std() / math.sqrt(len(each))).item()
+"""
+        },
+        {"q5a-test": 4},
+    ),
+    Wrong(
+        "exp, then the mean",
+        "weights can be computed from their logarithms: e to the power of -2,000 is 0",
+        {
+            "q5a": """\
+def iwae(log_weights, K):
+    n, draws = log_weights.shape
+    weights = log_weights.exp()[:, : draws // K * K].reshape(n, draws // K, K)
+    each = weights.mean(2).log().mean(1)
+    return each.mean().item(), (each.std() / math.sqrt(n)).item()
+""",
+            "q5c": """\
+def share_of_the_best(log_weights):
+    weights = log_weights.exp()
+    return (weights.amax(1) / weights.sum(1)).mean().item()
+""",
+        },
+        {"q5a-test": 4, "q5c-test": 2},
+    ),
+    Wrong(
+        "every group an example",
+        "all groups of draws are independent, so their number is the n of the error",
+        {
+            "q5a": """\
+def iwae(log_weights, K):
+    n, draws = log_weights.shape
+    groups = log_weights[:, : draws // K * K].reshape(n, draws // K, K)
+    every = (groups.logsumexp(2) - math.log(K)).flatten()
+    return every.mean().item(), (every.std() / math.sqrt(len(every))).item()
+"""
+        },
+        {"q5a-test": 4},
+    ),
+    Wrong(
+        "two single errors",
+        "the error of a difference follows from the errors of its two parts",
+        {
+            "q5b": """\
+def gain(log_weights, small, large):
+    n, draws = log_weights.shape
+    low, high = (
+        (log_weights[:, : draws // K * K].reshape(n, draws // K, K).logsumexp(2) - math.log(K)).mean(1)
+        for K in (small, large)
+    )
+    return (high - low).mean().item(), math.sqrt(low.var().item() / n + high.var().item() / n)
+"""
+        },
+        {"q5b-test": 2},
+    ),
+]
+
 BEFORE = [
     Wrong(
         "a density is a probability",
@@ -808,6 +1499,8 @@ final = {name: measure(models[name][0], test, term(21)) for name in {chosen, "ba
 WRONG = {
     "distributions": DISTRIBUTIONS,
     "rbms": RBMS,
+    "autoencoders": AUTOENCODERS,
+    "vaes": VAES,
     "gans": GANS,
     "concept_test_before": BEFORE,
     "concept_test_after": AFTER,

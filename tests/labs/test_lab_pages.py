@@ -390,11 +390,18 @@ def test_every_input_counts(one_lab, tmp_path):
     seen = {command.inputs_of(lab)}
     texts = [{"title": "Two"}, {"description": "x"}, {"alt": "x"}]
     made = [{"data": lambda: {"a": [2]}}, {"models": lambda: {"w": nn.Linear(1, 1).eval()}}]
-    for change in [*texts, *made, {"picture": command.gans_picture}]:
+    programs = [{"picture": command.gans_picture}, {"computed": command.gans_data}]
+    for change in [*texts, *made, *programs]:
         seen.add(command.inputs_of(replace(lab, **change)))
     (tmp_path / "ui" / "one.js").write_text("Lab.start(() => { /* changed */ });")
     seen.add(command.inputs_of(lab))
-    assert len(seen) == 8
+    assert len(seen) == 9
+
+
+def test_what_is_computed_is_carried_beside_the_data(one_lab, tmp_path, visit):
+    labs = {"one": replace(one_lab["one"], computed=lambda: {"b": [2, 3]})}
+    page = visit().open(command.build_labs(tmp_path, labs=labs)[0])
+    assert page.evaluate("[Lab.data.a, Lab.data.b]") == [[1], [2, 3]]
 
 
 def test_an_unknown_lab_is_refused(tmp_path):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from genbook.data import checkpoints
 from genbook.labs.pages import layers, pack
+from genbook.nn.coders import PictureDecoder, PictureEncoder
 from genbook.nn.images import DCGANCritic, DCGANGenerator, ImageGenerator, Residual
 from genbook.train import load_weights
 
@@ -116,6 +117,7 @@ OPERATIONS = {
     "softplus": ("x: GB.softplus(x)", (30 * X,), F.softplus),
     "softmax": ("x: GB.softmax(x)", (40 * normals(2, 3, 9),), lambda x: F.softmax(x, -1)),
     "add": ("x y: GB.add(x, y)", (X, X.flip(0)), lambda x, y: x + y),
+    "addMap": ("x b: GB.addMap(x, b)", (IMAGE, normals(4, 6, 8, seed=1)), lambda x, b: x + b),
     "reshape": ("x: GB.reshape(x, [4, -1, 8])", (IMAGE,), lambda x: x.reshape(4, -1, 8)),
     "flatten": ("x: GB.flatten(x, 1)", (IMAGE,), lambda x: x.flatten(1)),
     "erfc": ("x: GB.tensor(x.shape, x.data.map(GB.erfc))", (torch.linspace(-5, 5, 401),), torch.erfc),
@@ -231,6 +233,8 @@ def zoo():
     yield "DCGAN's critic", DCGANCritic((4, 8)), normals(2, 1, 16, 16)
     yield "the book's generator", ImageGenerator(11, (8, 4), depth=2, codes=(4, 3)), normals(3, 11)
     yield "the book's generator without codes", ImageGenerator(5, (8,)), normals(3, 5)
+    yield "an encoder", PictureEncoder(3, (4, 6), patch=2, dropout=0.1, noise=0.1), normals(2, 1, 16, 16)
+    yield "a decoder", PictureDecoder(3, (6, 4), patch=2, planes=2, dropout=0.1), normals(2, 3)
 
 
 @pytest.mark.parametrize(("name", "network", "x"), list(zoo()), ids=[name for name, *_ in zoo()])
@@ -299,6 +303,7 @@ def test_random_numbers_have_their_laws(runtime):
         ("GB.tensor([2, 2], [1])", "tensor: shape (2, 2) needs 4 values, got 1"),
         ("GB.random(-1)", "random: seed must be a whole number below 2^32, got -1"),
         ("GB.add(x, w)", "add: y must have shape (3, 10), got (5, 4)"),
+        ("GB.addMap(x, w)", "addMap: b must have shape (10), got (5, 4)"),
         ("GB.matmul(x, w)", "matmul: (3, 10) and (5, 4) do not fit"),
         ("GB.embedding([5], w)", "embedding: ids must lie from 0 to 4, got 5"),
         ("GB.groupNorm(x, 3)", "groupNorm: 10 channels do not make 3 groups"),

@@ -39,6 +39,7 @@ BENCHES: dict[str, Callable[..., Any]] = {
 RECIPES: dict[str, Callable[..., Any]] = {
     "digit-classifier": later("train_classifiers:digit_classifier"),
     "digits-rbm": later("train_rbms:digits_rbm"),
+    "glyphs-autoencoder": later("train_autoencoders:recipe"),
     "letter-classifier": later("train_classifiers:letter_classifier"),
     "letters-gan": later("train_letters_gan:letters_gan"),
     "letters-rbm": later("train_rbms:letters_rbm"),

@@ -17,7 +17,7 @@ from genbook.train import load_weights
 
 __all__ = ["DIGIT_STEPS", "measure", "nats"]
 
-SEEDS, DIGIT_STEPS, SAMPLES = (0, 1, 2), 1500, 500
+SEEDS, DIGIT_STEPS, SAMPLES = (0, 1, 2), 3000, 500
 
 
 def seeded(seed: int) -> torch.Generator:

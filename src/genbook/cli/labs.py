@@ -18,10 +18,29 @@ from typing import Any
 import matplotlib as mpl
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from genbook.cli.latent_labs import (
+    autoencoder,
+    autoencoders_computed,
+    autoencoders_data,
+    autoencoders_models,
+    evenly,
+    in_parts,
+    letter_codes,
+    of_the_others,
+    random_codes,
+    style_names,
+    vae,
+    vaes_computed,
+    vaes_data,
+    vaes_models,
+)
+from genbook.cli.train_autoencoders import LATENT as CODE_LENGTH
+from genbook.cli.train_autoencoders import glyph_pictures
 from genbook.cli.train_rbms import binary_digits, binary_letters
 from genbook.data import checkpoints, digits, letters
 from genbook.data.truths import Mixture1D, RingOfGaussians
@@ -49,7 +68,8 @@ class Lab:
 
     `scripts` name files of `labs/ui`, in their order. `picture` draws what is seen before they have, `alt` says it
     in words. `models` returns the trained networks for `Lab.network(name)`, or tensors by name for
-    `Lab.weights(name)`; `data` returns what is found in `Lab.data`.
+    `Lab.weights(name)`; `data` returns what is found in `Lab.data`, and so does `computed`: numbers that trained
+    networks give, whose last digits differ from one machine to the next.
     """
 
     title: str
@@ -59,6 +79,7 @@ class Lab:
     alt: str
     models: Callable[[], dict[str, nn.Module | Mapping[str, Tensor]]] = nothing
     data: Callable[[], dict[str, Any]] = nothing
+    computed: Callable[[], dict[str, Any]] = nothing
 
 
 @cache
@@ -171,6 +192,67 @@ def distributions_picture() -> Figure:
     return figure
 
 
+def tinted(ax: Axes, picture: Tensor, meaning: str) -> None:
+    """Draw one picture, ink 0 to 1, in the colour of its meaning."""
+    paper, ink = torch.ones(3), torch.tensor(to_rgb(colour_of(meaning)))
+    shares = picture.clamp(0, 1)[..., None]
+    ax.imshow((paper + shares * (ink - paper)).numpy(), interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set(visible=True, color="0.75")
+
+
+def rows_of_pictures(rows: list[tuple[str, Tensor, str]], title: str) -> Figure:
+    """Draw rows of pictures, each with a name and the colour of a meaning."""
+    columns = max(len(pictures) for _, pictures, _ in rows)
+    figure, axes = plt.subplots(len(rows), columns, figsize=(8.4, 0.85 * len(rows) + 0.5))
+    for (name, pictures, meaning), line in zip(rows, axes, strict=True):
+        for ax, picture in zip(line, pictures, strict=True):
+            tinted(ax, picture, meaning)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", color=colour_of(meaning))
+    figure.suptitle(title)
+    return figure
+
+
+def autoencoders_picture() -> Figure:
+    """Draw held-out glyphs, what the autoencoder makes of their codes, and what it makes of random codes."""
+    x = glyph_pictures("held_out")
+    x = x[evenly(10, len(x))]
+    model = autoencoder()
+
+    def decoded(z: Tensor) -> Tensor:
+        return in_parts(model.decode, z)[:, 0] / 255
+
+    rows = [
+        ("held out", x[:, 0] / 255, "data"),
+        ("decoded", decoded(in_parts(model.encode, x)), "model"),
+        ("codes from\na Gaussian", decoded(random_codes("gaussian", 10)), "model"),
+        ("codes from\na box", decoded(random_codes("box", 10)), "model"),
+    ]
+    return rows_of_pictures(rows, f"A code of {CODE_LENGTH} numbers holds a glyph; most codes hold none")
+
+
+def vaes_picture() -> Figure:
+    """Draw the plane of codes as decoded pictures, and a walk from one style to another for four letters."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4.2), width_ratios=(1, 1.15))
+    steps = torch.linspace(-3, 3, 13)
+    z = torch.stack(torch.meshgrid(steps, steps.flip(0), indexing="xy"), -1).flatten(0, 1)
+    grid = in_parts(vae("plane").decode, z)[:, 0].unflatten(0, (13, 13)) / 255
+    tinted(left, grid.permute(0, 2, 1, 3).reshape(13 * 32, 13 * 32), "model")
+    left.set(title="What each point of the plane decodes to", xlabel="$z_1$", ylabel="$z_2$")
+    source, target = (style_names().index(style) for style in ("sans", "sans bold"))
+    codes = letter_codes("letters")
+    difference = of_the_others(codes[:, target] - codes[:, source])
+    rows = []
+    for name in "Bagk":
+        k = letters.NAMES.index(name)
+        amounts = torch.linspace(0, 1.5, 7)[:, None]
+        walk = in_parts(vae("letters").decode, codes[k, source] + amounts * difference[k])[:, 0] / 255
+        rows.append(torch.cat(list(walk), 1))
+    tinted(right, torch.cat(rows), "model")
+    right.set(title="Bolder, by the other letters' difference", xlabel="amount, 0 to 1.5")
+    return figure
+
+
 LABS: dict[str, Lab] = {
     "distributions": Lab(
         title="Draw a density, fit it, sample from it",
@@ -202,6 +284,31 @@ LABS: dict[str, Lab] = {
         models=lambda: {name: machine_tensors(name) for name in ("letters", "digits")},
         data=rbms_data,
     ),
+    "autoencoders": Lab(
+        title="Encode your own drawing, and walk among the codes",
+        description="Draw by mouse, finger or keys: a trained network squeezes the drawing into 32 numbers and "
+        "draws it again from them. Then change the numbers, draw them at random, or walk to another glyph.",
+        scripts=("latent_core.js", "latent_page.js", "autoencoders.js"),
+        picture=autoencoders_picture,
+        alt="Ten held-out glyphs in blue; below in orange what the autoencoder decodes from their codes, much the "
+        "same, and what it decodes from random codes, of a Gaussian and of a box: less and less like glyphs.",
+        models=autoencoders_models,
+        data=autoencoders_data,
+        computed=autoencoders_computed,
+    ),
+    "vaes": Lab(
+        title="Drag through a plane of letters, and add styles",
+        description="Drag a point through the plane of codes and see what a variational autoencoder decodes "
+        "there. Below, add the difference between two styles to the code of a letter, or turn one letter into "
+        "another.",
+        scripts=("latent_core.js", "latent_page.js", "vaes.js"),
+        picture=vaes_picture,
+        alt="Left: a grid of letters decoded from a plane of codes, each like its neighbours. Right: B, a, g and "
+        "k that grow from regular to bold in seven steps.",
+        models=vaes_models,
+        data=vaes_data,
+        computed=vaes_computed,
+    ),
 }
 
 
@@ -223,7 +330,7 @@ def build_labs(
             ui=scripts_of(lab),
             picture=draw(lab.picture),
             alt=lab.alt,
-            data=lab.data(),
+            data=lab.data() | lab.computed(),
             inputs=inputs_of(lab),
             folder=folder,
         )
@@ -240,10 +347,11 @@ def scripts_of(lab: Lab) -> dict[str, str]:
 def inputs_of(lab: Lab) -> str:
     """Return the digest of everything that a lab's file is made from.
 
-    Of the picture that is the program that draws it, not its pixels: fonts draw a little differently from one
-    machine to the next.
+    Of the picture that is the program that draws it, not its pixels, and of what is computed the program too:
+    fonts draw and sums round a little differently from one machine to the next.
     """
     texts = [lab.title, lab.description, lab.alt, *scripts_of(lab).values(), inspect.getsource(lab.picture)]
+    texts += [inspect.getsource(lab.computed)]
     return digest(*texts, json.dumps([written(lab.models()), lab.data()], sort_keys=True))
 
 

@@ -160,7 +160,7 @@ def machine(x: Tensor, seed: int, *, hidden: int, weight_decay: float, steps: in
     return Learnt(lambda y: model.energy(y).detach().double() + log_z, size(model), steps)
 
 
-def codes(x: Tensor, seed: int, *, steps: int = 1500, **settings: Any) -> Learnt:
+def codes(x: Tensor, seed: int, *, steps: int = 3000, **settings: Any) -> Learnt:
     """A variational autoencoder with a mixture of logistics a pixel, by the importance-weighted bound."""
     model, history = train_digits_vae(steps, seed, **settings)
 
@@ -174,34 +174,36 @@ ENTRIES = (
     Entry("uniform", "exact", "distributions", uniform),
     Entry("independent pixels", "exact", "distributions", tables, ({"components": 1},)),
     Entry("mixture of ten tables", "exact", "distributions", tables, ({"components": 10},)),
-    Entry("kernel density", "bound", "distributions", kernels, tuple({"bandwidth": b} for b in (0.6, 0.9, 1.3))),
+    Entry(
+        "kernel density", "bound", "distributions", kernels, tuple({"bandwidth": b} for b in (1.3, 1.8, 2.5, 3.5))
+    ),
     Entry(
         "mixture of Gaussians",
         "bound",
         "distributions",
         gaussians,
-        tuple({"components": k, "ridge": r} for k in (1, 10) for r in (0.1, 0.5)),
+        tuple({"components": k, "ridge": r} for k in (1, 10) for r in (0.1, 0.5, 1.0)),
     ),
     Entry(
         "probabilistic principal components",
         "bound",
         "autoencoders",
         linear_codes,
-        tuple({"latent": latent} for latent in (8, 16, 24, 32)),
+        tuple({"latent": latent} for latent in (16, 32, 48, 56, 60, 62)),
     ),
     Entry(
         "linear autoregression",
         "exact",
         "vaes",
         autoregression,
-        tuple({"weight_decay": w} for w in (0.3, 1.0, 2.0)),
+        tuple({"weight_decay": w} for w in (0.1, 0.3, 1.0)),
     ),
     Entry(
         "restricted Boltzmann machine",
         "estimate",
         "rbms",
         machine,
-        tuple({"hidden": h, "weight_decay": w} for h in (100, 300) for w in (0.1, 0.5)),
+        tuple({"hidden": h, "weight_decay": w} for h, w in ((100, 0.2), (100, 0.5), (100, 1.0), (300, 0.5))),
     ),
     Entry("variational autoencoder", "bound", "vaes", codes, ({"latent": 16}, {"latent": 32})),
 )

@@ -54,7 +54,7 @@ def letters_vae(latent: int) -> VAE:
     )
 
 
-def train_digits_vae(steps: int, seed: int, *, weight_decay: float = 1.0, **network: float) -> tuple[VAE, History]:
+def train_digits_vae(steps: int, seed: int, *, weight_decay: float = 0.5, **network: float) -> tuple[VAE, History]:
     """Train the model of the digits; returns the one with averaged weights in `eval()`, and the history."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

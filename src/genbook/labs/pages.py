@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from genbook.nn.coders import PictureDecoder, PictureEncoder, ResidualPair
 from genbook.nn.images import CODE_LENGTH, DCGANCritic, ImageGenerator, Residual
 
 __all__ = ["Layer", "Packed", "export", "layers", "pack", "page"]
@@ -205,7 +206,8 @@ def layers(module: nn.Module) -> tuple[list[Layer], dict[str, Tensor]]:
     Known are `nn.Sequential` and its subclasses that keep its `forward`, linear and (transposed) convolution
     layers, `nn.Upsample` (nearest), pooling, pixel shuffling, batch, layer and group normalisation, embeddings,
     activations, `nn.Flatten`, `nn.Unflatten`, `nn.Dropout` and `nn.Identity` (left out), and of the book's
-    networks `DCGANGenerator`, `DCGANCritic` and `ImageGenerator`, whose plane of labels is not drawn.
+    networks `DCGANGenerator`, `DCGANCritic`, `ImageGenerator`, whose plane of labels is not drawn, and
+    `PictureEncoder` and `PictureDecoder`.
 
     The network must be in `eval()`: the lab normalises by the stored statistics and drops nothing. Raises
     TypeError for a layer that the runtime does not know and ValueError for a setting that it lacks.
@@ -350,6 +352,22 @@ def image_generator(module: ImageGenerator, name: str, state: dict[str, Tensor])
     return [*found, {"kind": "tanh"}]
 
 
+def residual_pair(module: ResidualPair, name: str, state: dict[str, Tensor]) -> list[Layer]:
+    branch: list[Layer] = []
+    for part in ("first", "second"):
+        branch += [{"kind": "silu"}, *describe(getattr(module, part), under(name, part), state)]
+    return [{"kind": "residual", "branch": branch}]
+
+
+def picture_encoder(module: PictureEncoder, name: str, state: dict[str, Tensor]) -> list[Layer]:
+    return describe(module.layers, under(name, "layers"), state)
+
+
+def picture_decoder(module: PictureDecoder, name: str, state: dict[str, Tensor]) -> list[Layer]:
+    found = describe(module.layers, under(name, "layers"), state)
+    return [*found, {"kind": "addMap", **keep(state, name, {"bias": module.bias})}]
+
+
 def plain(kind: str) -> Callable[[nn.Module, str, dict[str, Tensor]], list[Layer]]:
     """Return the description of a layer without weights or settings."""
     return lambda module, name, state: [{"kind": kind}]
@@ -390,4 +408,7 @@ KNOWN: dict[type[nn.Module], Callable[[Any, str, dict[str, Tensor]], list[Layer]
     nn.Identity: nothing,
     Residual: residual,
     ImageGenerator: image_generator,
+    ResidualPair: residual_pair,
+    PictureEncoder: picture_encoder,
+    PictureDecoder: picture_decoder,
 }

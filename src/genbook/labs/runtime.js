@@ -471,6 +471,14 @@ var GB = (function runtime() {
     return out;
   }
 
+  /** Add `b`, of the shape of one example, to every example. */
+  function addMap(x, b) {
+    matches("addMap", "b", b, x.shape.slice(1));
+    const out = tensor(x.shape, x.data.slice()), length = b.data.length;
+    for (let i = 0; i < out.data.length; i++) out.data[i] += b.data[i % length];
+    return out;
+  }
+
   function softmaxInPlace(values, start, length) {
     let greatest = -Infinity, sum = 0;
     for (let i = start; i < start + length; i++) if (values[i] > greatest) greatest = values[i];
@@ -609,6 +617,7 @@ var GB = (function runtime() {
     sigmoid: () => sigmoid,
     softplus: () => softplus,
     softmax: () => softmax,
+    addMap: (l, w) => (x) => addMap(x, w(l.bias)),
     codes: (l) => (x) => codes(x, l.sizes, l.length),
     residual: (l, w, weights) => {
       const branch = sequential(l.branch, weights);
@@ -687,7 +696,7 @@ var GB = (function runtime() {
   const GB = {
     tensor, reshape, load, random, matmul, linear, conv2d, convTranspose2d, upsampleNearest, avgPool2d, maxPool2d,
     pixelShuffle, pixelUnshuffle, layerNorm, groupNorm, batchNorm, attention, cache, embedding, gelu, silu, leakyRelu,
-    relu, tanh, sigmoid, softplus, softmax, add, flatten, codes, erfc, sequential, worker,
+    relu, tanh, sigmoid, softplus, softmax, add, addMap, flatten, codes, erfc, sequential, worker,
   };
   return GB;
 })();
