@@ -17,7 +17,8 @@ from genbook.train import Ema, History, adamw, fit, warmup_cosine
 
 __all__ = ["glyph_pictures", "glyphs_autoencoder", "measure", "recipe", "squared_error", "train_autoencoder"]
 
-SEED, LATENT, STEPS, BENCH_STEPS = 0, 32, 3000, 600
+LATENT = 32
+SEED, STEPS, BENCH_STEPS = 0, 3000, 600
 SEEDS = (0, 1, 2)
 
 
