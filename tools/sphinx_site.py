@@ -81,7 +81,7 @@ def leaderboard_table(path):
     head += ["numbers learnt", "steps", "seconds", "chosen by validation"]
     rows = [head, ["---", "---:", "---", *["---:"] * 6, "---"]]
     for row in record["results"]["rows"]:
-        ahead = "{:.2f} ± {:.2f}".format(*row["ahead"]) if "ahead" in row else ""
+        ahead = "{:.2f}\u00a0±\u00a0{:.2f}".format(*row["ahead"]) if "ahead" in row else ""
         setting = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in row["setting"].items())
         rows.append(
             [
@@ -97,11 +97,11 @@ def leaderboard_table(path):
                 setting,
             ]
         )
-    made = record["hardware"]
+    made, threads = record["hardware"], record["results"]["threads"]
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     return (
         f"{table}\n\nMade by `{record['command']}` on {record['date']}: {made['cpu']}, "
-        f"{record['results']['threads']} threads, Python {made['python']}, torch {made['torch']}."
+        f"{threads} thread{'s' * (threads != 1)}, Python {made['python']}, torch {made['torch']}."
     )
 
 
