@@ -115,11 +115,26 @@ def visit(chromium):
 
 
 @pytest.fixture(scope="session")
-def runtime(chromium):
+def scripted(chromium):
+    """Open an empty page that holds these scripts, without a network."""
+    contexts = []
+
+    def open_page(scripts):
+        contexts.append(chromium.new_context(offline=True))
+        page = contexts[-1].new_page()
+        for script in scripts:
+            page.add_script_tag(content=script)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def runtime(scripted):
     """A page that holds the micro-runtime and nothing else."""
-    context = chromium.new_context(offline=True)
-    page = context.new_page()
-    page.add_script_tag(content=source("runtime.js"))
+    page = scripted([source("runtime.js")])
     # a tensor that comes as {shape, data: base64} is taken in as one, at any depth; what goes out is sent as lists
     page.evaluate(
         """() => {
@@ -133,8 +148,7 @@ def runtime(chromium):
             ? { shape: value.shape, data: Array.from(value.data) } : value;
         }"""
     )
-    yield page
-    context.close()
+    return page
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from functools import cache
 
 import pytest
 import torch
+from hands import close, labelled, tab_to
 
 from genbook.cli import latent_labs as made
 from genbook.cli.train_autoencoders import glyph_pictures, squared_error
@@ -21,24 +22,13 @@ SAID = 'document.getElementById("result").textContent'
 
 
 @pytest.fixture(scope="module")
-def core(chromium):
+def core(scripted):
     """A page that holds the runtime and the arithmetic of the lab."""
-    context = chromium.new_context(offline=True)
-    page = context.new_page()
-    for script in (source("runtime.js"), source("ui/latent_core.js"), "window.Core = LatentCore;"):
-        page.add_script_tag(content=script)
-    yield page
-    context.close()
+    return scripted([source("runtime.js"), source("ui/latent_core.js"), "window.Core = LatentCore;"])
 
 
 def seeded(*shape, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def close(found, truth, tolerance=1e-6):
-    """Hold numbers of JavaScript equal to a tensor."""
-    found = torch.as_tensor(found, dtype=torch.float64)
-    torch.testing.assert_close(found, truth.detach().double(), rtol=tolerance, atol=tolerance)
 
 
 # ---- the arithmetic ---------------------------------------------------------------------------------------------
@@ -282,20 +272,6 @@ def test_a_finger_draws_and_the_brush_paints_where_it_is_seen(visit):
     assert read(page, "drawing").view(SIDE, SIDE)[12, 13] > 0.9
     assert page.evaluate(f"[{NOW}.state.right, {NOW}.state.down]") == [0, 0]
     assert here.faults == []
-
-
-def tab_to(page, expression, limit=60):
-    """Press Tab until `expression` of the focused element `e` is true."""
-    for _ in range(limit):
-        page.keyboard.press("Tab")
-        if page.evaluate(f"() => {{ const e = document.activeElement; return Boolean({expression}); }}"):
-            return
-    raise AssertionError(f"{limit} tabs did not reach: {expression}")
-
-
-def labelled(text):
-    """The expression that says whether the control `e` has this label."""
-    return f'e.labels && e.labels[0] && e.labels[0].textContent.trim().startsWith("{text}")'
 
 
 def test_a_reader_gets_through_by_keyboard(here):

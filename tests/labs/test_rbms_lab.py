@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 
+import hands
 import pytest
 import torch
+from hands import labelled, tab_to
 from scipy import stats
 
 from genbook.cli.labs import boldest, build_labs, machine, rbm_examples
@@ -23,14 +25,9 @@ MADE = """window.made = ({ weight, a, b }) => RbmsCore.machine({
 
 
 @pytest.fixture(scope="module")
-def core(chromium):
+def core(scripted):
     """A page that holds the runtime and the arithmetic of the lab."""
-    context = chromium.new_context(offline=True)
-    page = context.new_page()
-    for script in (source("runtime.js"), source("ui/rbms_core.js"), MADE):
-        page.add_script_tag(content=script)
-    yield page
-    context.close()
+    return scripted([source("runtime.js"), source("ui/rbms_core.js"), MADE])
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +48,7 @@ def told(rbm):
 
 
 def close(found, truth, tolerance=1e-9):
-    """Hold numbers of JavaScript equal to a tensor."""
-    torch.testing.assert_close(
-        torch.as_tensor(found, dtype=torch.float64), truth.detach().double(), rtol=tolerance, atol=tolerance
-    )
+    hands.close(found, truth, tolerance)
 
 
 # ---- the arithmetic ---------------------------------------------------------------------------------------------
@@ -227,20 +221,6 @@ def here(visit, built):
 NOW = "RbmsCore.page"
 SAID = 'document.getElementById("result").textContent'
 LEFT = torch.arange(256) % 16 < 8
-
-
-def tab_to(page, expression, limit=60):
-    """Press Tab until `expression` of the focused element `e` is true."""
-    for _ in range(limit):
-        page.keyboard.press("Tab")
-        if page.evaluate(f"() => {{ const e = document.activeElement; return Boolean({expression}); }}"):
-            return
-    raise AssertionError(f"{limit} tabs did not reach: {expression}")
-
-
-def labelled(text):
-    """The expression that says whether the control `e` has this label."""
-    return f'e.labels && e.labels[0] && e.labels[0].textContent.trim().startsWith("{text}")'
 
 
 def press(page, name):

@@ -9,6 +9,7 @@ from functools import cache
 
 import pytest
 import torch
+from hands import close, labelled, tab_to
 
 from genbook.cli import latent_labs as made
 from genbook.data import letters
@@ -23,24 +24,13 @@ SUM = 'document.querySelector(".said").textContent'
 
 
 @pytest.fixture(scope="module")
-def core(chromium):
+def core(scripted):
     """A page that holds the runtime and the arithmetic of the lab."""
-    context = chromium.new_context(offline=True)
-    page = context.new_page()
-    for script in (source("runtime.js"), source("ui/latent_core.js"), "window.Core = LatentCore;"):
-        page.add_script_tag(content=script)
-    yield page
-    context.close()
+    return scripted([source("runtime.js"), source("ui/latent_core.js"), "window.Core = LatentCore;"])
 
 
 def normals(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def close(found, truth, tolerance=1e-6):
-    """Hold numbers of JavaScript equal to a tensor."""
-    found = torch.as_tensor(found, dtype=torch.float64)
-    torch.testing.assert_close(found, truth.detach().double(), rtol=tolerance, atol=tolerance)
 
 
 # ---- the arithmetic ---------------------------------------------------------------------------------------------
@@ -236,20 +226,6 @@ def test_a_finger_moves_the_point_on_the_other_axes_too(visit):
     truth = torch.special.ndtri(torch.tensor([0.9, 0.25]))
     assert (read(page, "state.z") - truth).abs().max() < 0.05
     assert here.faults == []
-
-
-def tab_to(page, expression, limit=60):
-    """Press Tab until `expression` of the focused element `e` is true."""
-    for _ in range(limit):
-        page.keyboard.press("Tab")
-        if page.evaluate(f"() => {{ const e = document.activeElement; return Boolean({expression}); }}"):
-            return
-    raise AssertionError(f"{limit} tabs did not reach: {expression}")
-
-
-def labelled(text):
-    """The expression that says whether the control `e` has this label."""
-    return f'e.labels && e.labels[0] && e.labels[0].textContent.trim().startsWith("{text}")'
 
 
 def test_a_reader_gets_through_by_keyboard(here):

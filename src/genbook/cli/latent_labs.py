@@ -23,9 +23,18 @@ from genbook.models.vae import VAE
 from genbook.train import load_weights
 
 __all__ = [
+    "autoencoder",
     "autoencoders_computed",
     "autoencoders_data",
     "autoencoders_models",
+    "code_law",
+    "evenly",
+    "in_parts",
+    "letter_codes",
+    "of_the_others",
+    "random_codes",
+    "style_names",
+    "vae",
     "vaes_computed",
     "vaes_data",
     "vaes_models",
@@ -79,8 +88,8 @@ def principal_components() -> PCA:
 
 @cache
 def training_codes() -> Tensor:
-    """Return the codes of every fourth training glyph, `(n, LATENT)`: enough for their law."""
-    return in_parts(autoencoder().encode, glyph_pictures("train")[::4])
+    """Return the codes of all training glyphs, `(n, LATENT)`."""
+    return in_parts(autoencoder().encode, glyph_pictures("train"))
 
 
 def code_law() -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """The leaderboard: every family with a likelihood or a bound, on the digits, by the same rules.
 
-1,000 scans to learn from, 350 to choose settings by, 447 that are read once, after everything is chosen; fixed
+1,000 scans to learn from, 350 to choose settings by, 447 that a run reads once, after everything is chosen; fixed
 steps, three seeds. An entry's settings are chosen at the first seed. Nats per scan: *exact*, a *bound* (what it
 says is too high, the model is at least so good), or an *estimate* whose bias is said on the page.
 """

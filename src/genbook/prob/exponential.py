@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import one_hot, softplus
 
 from genbook.checks import check_count, check_levels, check_positive
-from genbook.prob.noise import gumbel_like, uniform_like
+from genbook.prob.noise import choose, uniform_like
 
 __all__ = ["Binary", "GaussianUnits", "Levels"]
 
@@ -90,8 +90,8 @@ class Levels:
 
     def draw(self, s: Tensor, *, generator: Generator | None = None) -> Tensor:
         """Draw one level a column: the largest input after Gumbel noise is added to each."""
-        noisy = s + gumbel_like(s, generator)
-        return one_hot(self._columns(noisy).argmax(-1), self.width).to(s.dtype).flatten(-2)
+        drawn = choose(self._columns(s), generator=generator)
+        return one_hot(drawn, self.width).to(s.dtype).flatten(-2)
 
     def bias(self, v: Tensor) -> Tensor:
         """Return the inputs `(features,)` with the means of `v`, half an example of each kind added."""

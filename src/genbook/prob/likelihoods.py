@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from genbook.checks import check_count, check_levels, check_positive
 from genbook.prob.gaussian import log_normal
-from genbook.prob.noise import gumbel_like, uniform_like
+from genbook.prob.noise import choose, uniform_like
 
 __all__ = ["BernoulliPixels", "CategoricalPixels", "GaussianPixels", "LogisticMixturePixels"]
 
@@ -92,7 +92,7 @@ class CategoricalPixels:
 
     def sample(self, parameters: Tensor, *, generator: Generator | None = None) -> Tensor:
         """Draw x given z, `(n, d)`."""
-        return _choose(_pixels(parameters, self.outputs), generator).to(parameters.dtype)
+        return choose(_pixels(parameters, self.outputs), 1, generator=generator).to(parameters.dtype)
 
 
 class LogisticMixturePixels:
@@ -134,7 +134,7 @@ class LogisticMixturePixels:
     def sample(self, parameters: Tensor, *, generator: Generator | None = None) -> Tensor:
         """Draw x given z, `(n, d)`: a component, a logistic number, the nearest level."""
         logits, means, log_widths = self._split(parameters)
-        chosen = _choose(logits, generator)[:, None]
+        chosen = choose(logits, 1, generator=generator)[:, None]
         mean, log_width = means.gather(1, chosen)[:, 0], log_widths.gather(1, chosen)[:, 0]
         noise = torch.logit(uniform_like(mean, generator), eps=1e-6)
         return self._levels(mean + log_width.exp() * noise).round()
@@ -150,8 +150,3 @@ class LogisticMixturePixels:
 def _pixels(parameters: Tensor, outputs: int) -> Tensor:
     """Return parameters as `(n, outputs, d)`."""
     return parameters.flatten(1).unflatten(1, (outputs, -1))
-
-
-def _choose(logits: Tensor, generator: Generator | None) -> Tensor:
-    """Draw along dimension 1."""
-    return (logits + gumbel_like(logits, generator)).argmax(1)

@@ -112,7 +112,7 @@
       const left = 106, right = W - 12;
       const X = (v) => left + (Math.log(clamp(v, ...EDGES) / EDGES[0]) / Math.log(EDGES[1] / EDGES[0])) * (right - left);
       words(c, "squared error, in ink", 0, 10, { weight: "600", colour: "ink" });
-      words(c, "band: 9 in 10 held-out glyphs", right, 10, { align: "right" });
+      words(c, W < 420 ? "band: 9 in 10 held out" : "band: 9 in 10 held-out glyphs", right, 10, { align: "right" });
       LANES.forEach(([kind, name], row) => {
         const y = 36 + 26 * row, [low, middle, high] = usual[kind];
         words(c, name, 0, y, { colour: "model", weight: "600" });

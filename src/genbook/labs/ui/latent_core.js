@@ -1,8 +1,9 @@
 "use strict";
 /* The arithmetic that the labs on autoencoders and variational autoencoders share: pictures, codes, decoders' means.
  *
- * No page: typed arrays only, so that it can be read from top to bottom and checked against PyTorch
- * (tests/labs/test_autoencoders_lab.py and test_vaes_lab.py). A picture is a Float32Array of 32 × 32 shares of ink,
+ * It knows no page, so that it can be read from top to bottom and checked against PyTorch
+ * (tests/labs/test_autoencoders_lab.py and test_vaes_lab.py). Both labs use the pictures and their squared error; the
+ * linear code and the random codes belong to the first, styles, grids and the normal law to the second. A picture is a Float32Array of 32 × 32 shares of ink,
  * 0 for paper, row by row; a squared error is summed over its pixels.
  */
 const LatentCore = (() => {

@@ -1,0 +1,25 @@
+"""What tests of several labs do alike: tab through a page, name a control, hold numbers equal to PyTorch's."""
+
+from __future__ import annotations
+
+import torch
+
+
+def tab_to(page, expression, limit=80):
+    """Press Tab until `expression` of the focused element `e` is true."""
+    for _ in range(limit):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"() => {{ const e = document.activeElement; return Boolean({expression}); }}"):
+            return
+    raise AssertionError(f"{limit} tabs did not reach: {expression}")
+
+
+def labelled(text):
+    """The expression that says whether the control `e` has this label."""
+    return f'e.labels && e.labels[0] && e.labels[0].textContent.trim().startsWith("{text}")'
+
+
+def close(found, truth, tolerance=1e-6):
+    """Hold numbers of JavaScript equal to a tensor."""
+    found = torch.as_tensor(found, dtype=torch.float64)
+    torch.testing.assert_close(found, truth.detach().double(), rtol=tolerance, atol=tolerance)
