@@ -58,8 +58,10 @@ def test_the_first_picture_is_there_within_a_second(lab, visit):
     seen = []
     for _ in range(3):
         page = visit().open(lab)
-        paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-        seen.append((paint, page.evaluate("performance.now()")))
+        ready = page.evaluate("performance.now()")
+        paints = "performance.getEntriesByName('first-contentful-paint')"
+        page.wait_for_function(f"{paints}.length > 0")  # the browser writes it down a little after it has painted
+        seen.append((page.evaluate(f"{paints}[0].startTime"), ready))
     assert min(paint for paint, _ in seen) <= 1000, seen
     assert min(ready for _, ready in seen) <= 2000, seen
 
