@@ -196,6 +196,62 @@ def test_a_bad_weight_decay_is_refused_by_name(decay):
         train.adamw(decay)
 
 
+class TwoTables(nn.Module):
+    """A matrix for Muon, a table and a bias for Adam, with a gradient that changes from batch to batch."""
+
+    def __init__(self):
+        super().__init__()
+        seeded = generator(3)
+        self.matrix = nn.Parameter(torch.randn(4, 6, generator=seeded))
+        self.table, self.bias = nn.Parameter(torch.randn(6, 1, generator=seeded)), nn.Parameter(torch.zeros(4))
+
+    def loss(self, x):
+        return (
+            self.matrix @ self.table * x.mean() + self.bias[:, None]
+        ).square().mean() + x.mean() * self.matrix.sum()
+
+
+def test_muon_moves_the_matrices_and_adam_the_rest_as_torchs_two_would():
+    ours, theirs, x = TwoTables(), TwoTables(), data()
+    one = train.muon([ours.matrix], 0.3)(ours.parameters(), lr=0.01)
+    pair = (
+        torch.optim.Muon([theirs.matrix], lr=0.01, weight_decay=0.3, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW([theirs.table, theirs.bias], lr=0.01, weight_decay=0.0, betas=(0.9, 0.95)),
+    )
+    for step in range(5):
+        for group in one.param_groups + [group for part in pair for group in part.param_groups]:
+            group["lr"] = 0.01 / (1 + step)  # a schedule reaches both
+        for m, parts in ((ours, (one,)), (theirs, pair)):
+            m.zero_grad()
+            m.loss(x[step : step + 9]).backward()
+            for part in parts:
+                part.step()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_with_muon_goes_on_from_its_checkpoint(tmp_path):
+    def options(m):
+        return {"optimizer": train.muon([m.matrix]), "learning_rate": 0.01, **QUIET}
+
+    whole, first, second = TwoTables(), TwoTables(), TwoTables()
+    reference = train.fit(whole, data(), steps=12, **options(whole))
+    train.fit(first, data(), steps=5, checkpoint=tmp_path / "run", **options(first))
+    resumed = train.fit(second, data(), steps=12, checkpoint=tmp_path / "run", **options(second))
+    assert resumed.loss == reference.loss
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), second.parameters(), strict=True))
+
+
+def test_muon_says_what_it_lacks(monkeypatch):
+    with pytest.raises(ValueError, match="matrices are none of those that are trained"):
+        train.muon([TwoTables().matrix])(TwoTables().parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="weight_decay must be a finite number ≥ 0"):
+        train.muon([], -1.0)
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(RuntimeError, match=r"torch\.optim\.Muon needs PyTorch 2\.9 or later, this is "):
+        train.muon([])
+
+
 def interrupted_run(m, ema, where, at, **options):
     """Train, and press Ctrl-C during step `at`."""
     plain, steps = m.loss, []

@@ -63,7 +63,13 @@ def box(specimen: Specimen) -> torch.Tensor:
 
 
 def all_levels(specimen: Specimen) -> torch.Tensor:
-    return torch.cartesian_prod(*[torch.arange(specimen.levels)] * specimen.truth.dim).float()
+    every = torch.cartesian_prod(*[torch.arange(specimen.levels)] * specimen.truth.dim)
+    return every if specimen.tokens else every.double()
+
+
+def precise(x: torch.Tensor) -> torch.Tensor:
+    """The points in float64; tokens stay whole numbers."""
+    return x.double() if x.is_floating_point() else x
 
 
 def public_families() -> set[type]:
@@ -152,7 +158,7 @@ def test_samples_have_the_datas_shape_and_follow_their_generator(specimen):
     before = torch.get_rng_state()
     x = model.sample(7, generator=generator(3))
     assert x.shape == (7, specimen.truth.dim)
-    assert x.dtype == torch.float32
+    assert x.dtype == (torch.int64 if specimen.tokens else torch.float32)
     assert not x.requires_grad
     assert torch.equal(x, model.sample(7, generator=generator(3)))
     assert not torch.equal(x, model.sample(7, generator=generator(4)))
@@ -171,8 +177,9 @@ def test_sample_without_a_generator_uses_the_global_one(specimen):
 @offering("log_prob")
 def test_log_prob_has_one_number_an_example_in_the_datas_dtype(specimen):
     model, x = fitted(specimen), training_data(specimen)[:9]
-    for dtype in (torch.float32, torch.float64):
-        log_prob = model.log_prob(x.to(dtype)).detach()
+    for dtype in (torch.float64,) if specimen.tokens else (torch.float32, torch.float64):
+        x = x if specimen.tokens else x.to(dtype)
+        log_prob = model.log_prob(x).detach()
         assert log_prob.shape == (9,)
         assert log_prob.dtype == dtype
         assert bool(torch.isfinite(log_prob).all())
@@ -180,7 +187,7 @@ def test_log_prob_has_one_number_an_example_in_the_datas_dtype(specimen):
 
 @offering("log_prob")
 def test_log_prob_of_an_example_does_not_depend_on_its_batch(specimen):
-    model, x = fitted(specimen), training_data(specimen)[:6].double()
+    model, x = fitted(specimen), precise(training_data(specimen)[:6])
     alone = torch.cat([model.log_prob(row[None]) for row in x])
     together = model.log_prob(x)
     assert torch.allclose(alone, together, atol=1e-9)
@@ -199,7 +206,7 @@ def test_loss_is_minus_the_mean_log_prob(specimen):
 def test_probability_sums_to_one(specimen):
     model = fitted(specimen)
     if specimen.levels:
-        total = float(specimen.log_density(model, all_levels(specimen).double()).exp().sum())
+        total = float(specimen.log_density(model, all_levels(specimen)).exp().sum())
         assert total == pytest.approx(1, abs=1e-9)
     else:
         points = 8_000 if specimen.truth.dim == 1 else 240
@@ -214,7 +221,7 @@ def test_samples_agree_with_the_density(specimen):
     model, n = fitted(specimen), 20_000
     x = model.sample(n, generator=generator(11)).double()
     if specimen.levels:
-        expected = specimen.log_density(model, all_levels(specimen).double()).exp()
+        expected = specimen.log_density(model, all_levels(specimen)).exp()
         cell = (x @ specimen.levels ** torch.arange(specimen.truth.dim - 1, -1, -1).double()).long()
     else:
         bounds, (coarse, fine) = box(specimen), (60, 40) if specimen.truth.dim == 1 else (12, 20)
@@ -239,16 +246,17 @@ def test_learns_its_truth(specimen):
     """The KL divergence from the truth, over fresh points, is below the stated figure and above zero."""
     model, truth = fitted(specimen), specimen.truth
     x = truth.sample(20_000, generator=generator(21))
-    log_density = specimen.log_density(model, x.double())
+    x = precise(x)
+    log_density = specimen.log_density(model, x)
     assert not bool(log_density.isnan().any())
     kept = torch.isfinite(log_density)
     assert int(kept.sum()) > 19_900
-    gap = (truth.log_prob(x.double()) - log_density)[kept]
+    gap = (truth.log_prob(x) - log_density)[kept]
     error = float(gap.std()) / math.sqrt(len(gap))
     assert float(gap.mean()) < specimen.kl
     assert float(gap.mean()) > -4 * error
     if "fit" not in specimen.calls:  # there is something to learn
-        before = truth.log_prob(x.double()) - specimen.log_density(specimen.make(), x.double())
+        before = truth.log_prob(x) - specimen.log_density(specimen.make(), x)
         assert float(before.mean()) > 2 * specimen.kl
 
 
@@ -293,7 +301,7 @@ def test_weights_survive_a_file(specimen, tmp_path):
     assert torch.equal(answers(specimen, load_weights(fresh, tmp_path / "weights.safetensors"), x), known)
 
 
-@offering("fit", "log_prob")
+@offering("fit", "log_prob", where=lambda s: not s.tokens)
 def test_bad_points_are_refused_by_name(specimen):
     model, dim = fitted(specimen), specimen.truth.dim
     calls = [model.log_prob, specimen.make().fit] + ([model.score] if "score" in specimen.calls else [])
@@ -312,6 +320,23 @@ def test_bad_points_are_refused_by_name(specimen):
         model.log_prob(torch.zeros(3, dim + 1))
     with pytest.raises(ValueError, match="infinite"):
         specimen.make().fit(torch.full((3, dim), math.inf))
+
+
+@offering("fit", "log_prob", where=lambda s: s.tokens)
+def test_bad_tokens_are_refused_by_name(specimen):
+    x = training_data(specimen)[:3]
+    for call in (fitted(specimen).log_prob, specimen.make().fit):
+        with pytest.raises(TypeError, match="x must be an int64 tensor, got"):
+            call(x.float())
+        with pytest.raises(TypeError, match="x must be an int64 tensor, got list"):
+            call(x.tolist())
+        with pytest.raises(ValueError, match=r"x must have shape \(n, T\), got \(4,\)"):
+            call(x[0])
+        with pytest.raises(ValueError, match="x is empty"):
+            call(x[:0])
+        for bad in (-1, specimen.levels):
+            with pytest.raises(ValueError, match=f"whole numbers from 0 to {specimen.levels - 1}, got"):
+                call(torch.full_like(x, bad))
 
 
 @offering("fit")
@@ -339,7 +364,7 @@ def test_bad_counts_are_refused_by_name(specimen):
 
 @offering("fit")
 def test_asking_before_learning_is_refused(specimen):
-    x = torch.zeros(1, specimen.truth.dim)
+    x = torch.zeros(1, specimen.truth.dim, dtype=torch.int64 if specimen.tokens else torch.float32)
     asks = {"sample": 1, "log_prob": x, "loss": x, "score": x, "encode": x, "decode": torch.zeros(1, 1)}
     for call in specimen.calls & set(asks):
         with pytest.raises(RuntimeError, match=f"this {specimen.family.__name__} has .* yet"):

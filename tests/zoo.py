@@ -8,10 +8,11 @@ family that is not here fails `test_every_family_is_in_the_zoo`, a declared call
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -21,10 +22,13 @@ from genbook.data.truths import Mixture1D, Moons, RingOfGaussians
 from genbook.models.autoencoder import PCA, Autoencoder
 from genbook.models.categorical_mixture import CategoricalMixture
 from genbook.models.gan import GAN, NON_SATURATING, WASSERSTEIN, r1
+from genbook.models.gpt import GPT
 from genbook.models.histogram import Histogram
+from genbook.models.hmm import HiddenMarkov
 from genbook.models.kernel_density import KernelDensity
 from genbook.models.linear_autoregression import LinearAutoregression
 from genbook.models.mixture import GaussianMixture
+from genbook.models.ngram import NGram
 from genbook.models.probabilistic_pca import ProbabilisticPCA
 from genbook.models.rbm import RBM
 from genbook.models.vae import VAE
@@ -32,6 +36,7 @@ from genbook.nn.mlp import mlp
 from genbook.prob.exponential import GaussianUnits, Levels
 from genbook.prob.gaussian import log_normal
 from genbook.prob.likelihoods import BernoulliPixels, CategoricalPixels, GaussianPixels, LogisticMixturePixels
+from genbook.prob.smoothing import AddK, KneserNey, WittenBell
 from genbook.train import fit, fit_adversarial, warmup_cosine
 
 CALLS = (
@@ -40,7 +45,7 @@ CALLS = (
 )  # fmt: skip
 
 #: Public classes of `genbook.models` that are parts of a family and answer no call themselves.
-PARTS = {"Game", "SpectralNorm"}
+PARTS = {"Block", "Game", "SpectralNorm"}
 
 
 class DiscreteTruth:
@@ -82,6 +87,60 @@ class Bits:
 
     def log_prob(self, x):
         return self.table[(x @ torch.tensor([4, 2, 1]).to(x)).long()].log()
+
+
+class Chain:
+    """A Markov chain of two steps' memory on sequences of four tokens: each law sums to 1 by the others."""
+
+    dim, levels = 4, 3
+    first = torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64)
+    second = torch.tensor([[0.1, 0.7, 0.2], [0.5, 0.1, 0.4], [0.3, 0.3, 0.4]], dtype=torch.float64)
+    later = torch.tensor(
+        [
+            [[0.8, 0.1, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]],
+            [[0.2, 0.6, 0.2], [0.1, 0.1, 0.8], [0.6, 0.2, 0.2]],
+            [[0.1, 0.1, 0.8], [0.7, 0.2, 0.1], [0.2, 0.5, 0.3]],
+        ],
+        dtype=torch.float64,
+    )
+
+    def sample(self, n, *, generator=None):
+        draw = partial(torch.multinomial, num_samples=1, generator=generator)
+        x = [draw(self.first.expand(n, -1))[:, 0]]
+        x.append(draw(self.second[x[0]])[:, 0])
+        for _ in range(2):
+            x.append(draw(self.later[x[-2], x[-1]])[:, 0])
+        return torch.stack(x, 1)
+
+    def log_prob(self, x):
+        a, b, c, d = x.long().T
+        return (self.first[a] * self.second[a, b] * self.later[a, b, c] * self.later[b, c, d]).log()
+
+
+class Switches:
+    """Sequences of four tokens from a machine with two hidden states that it seldom leaves, all paths added."""
+
+    dim, levels = 4, 3
+    start = torch.tensor([0.7, 0.3], dtype=torch.float64)
+    move = torch.tensor([[0.9, 0.1], [0.2, 0.8]], dtype=torch.float64)
+    emit = torch.tensor([[0.8, 0.15, 0.05], [0.05, 0.25, 0.7]], dtype=torch.float64)
+
+    def sample(self, n, *, generator=None):
+        draw = partial(torch.multinomial, num_samples=1, generator=generator)
+        state, x = draw(self.start.expand(n, -1))[:, 0], []
+        for _ in range(4):
+            x.append(draw(self.emit[state])[:, 0])
+            state = draw(self.move[state])[:, 0]
+        return torch.stack(x, 1)
+
+    def log_prob(self, x):
+        x, total = x.long(), 0.0
+        for path in itertools.product(range(2), repeat=4):
+            term = self.start[path[0]] * self.emit[path[0], x[:, 0]]
+            for t in range(1, 4):
+                term = term * self.move[path[t - 1], path[t]] * self.emit[path[t], x[:, t]]
+            total = total + term
+        return total.log()
 
 
 class TiltedGaussian:
@@ -168,6 +227,7 @@ class Specimen:
     smooth: bool = True  # whether the density has no jumps
     scale_exact: bool = True  # whether scaling the data scales the density exactly
     moves: bool = False  # whether its units are arguments of `make`
+    tokens: bool = False  # whether data are int64 sequences
 
     def log_density(self, model: Any, x: Tensor) -> Tensor:
         """Return the log-density of `x`, `(n,)`: the model's own, or ours."""
@@ -261,8 +321,16 @@ def plane_autoencoder(**units: float) -> Autoencoder:
     return Autoencoder(*networks, **({"scale": 2.0} | units))
 
 
+def tiny_gpt() -> GPT:
+    """Return a small GPT for sequences of four tokens, its weights always the same."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return GPT(3, 4, width=16, layers=2, heads=2, rotary=False).double()
+
+
 DENSITY = frozenset({"fit", "loss", "sample", "log_prob"})
 SMOOTH = DENSITY | {"score"}
+COUNTS = frozenset({"fit", "sample", "log_prob"})
 TWO_PLAYERS = frozenset({"critic_loss", "generator_loss", "sample", "decode"})
 MACHINE = frozenset({"loss", "sample", "energy"})
 BOUND = frozenset({"loss", "elbo", "sample", "encode", "decode"})
@@ -281,6 +349,13 @@ SPECIMENS = (
     Specimen(LinearAutoregression, lambda: LinearAutoregression(2, 6), Diagonal(),
              frozenset({"loss", "sample", "log_prob"}), kl=0.1, levels=6,
              learn=by_descent(steps=400, learning_rate=0.05)),
+    Specimen(NGram, lambda: NGram(3, 2, WittenBell()), Chain(), COUNTS, kl=0.02, levels=3, tokens=True),
+    Specimen(NGram, lambda: NGram(3, 2, KneserNey()), Chain(), COUNTS, kl=0.02, levels=3, tokens=True),
+    Specimen(NGram, lambda: NGram(3, 3, AddK(0.5)), Chain(), COUNTS, kl=0.02, levels=3, tokens=True),
+    Specimen(HiddenMarkov, lambda: HiddenMarkov(2, 3), Switches(), COUNTS, kl=0.02, levels=3, tokens=True,
+             learn=by_counting(starts=4, rounds=150)),
+    Specimen(GPT, tiny_gpt, Chain(), frozenset({"loss", "sample", "log_prob"}), kl=0.03, levels=3, tokens=True,
+             learn=by_descent(steps=300, learning_rate=0.01)),
     Specimen(RBM, lambda: RBM(3, 6, generator=torch.Generator().manual_seed(0)), Bits(), MACHINE, kl=0.02,
              levels=2, density=normalised_energy, learn=by_descent(steps=500, learning_rate=0.05)),
     Specimen(RBM, lambda: RBM(2, 8, units=Levels(6), chains=200, gibbs_steps=3,

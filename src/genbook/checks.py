@@ -11,7 +11,7 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor
 
-__all__ = ["check_count", "check_levels", "check_points", "check_positive"]
+__all__ = ["check_count", "check_levels", "check_points", "check_positive", "check_tokens"]
 
 
 def check_points(x: Tensor, dim: int | None = None, *, name: str = "x", finite: bool = False) -> Tensor:
@@ -40,6 +40,25 @@ def check_levels(x: Tensor, levels: int, *, name: str = "x") -> Tensor:
     good = (x == x.round()) & (x >= 0) & (x < levels)
     if not bool(good.all()):
         raise ValueError(f"{name} must hold whole numbers from 0 to {levels - 1}, got {float(x[~good][0]):g}")
+    return x
+
+
+def check_tokens(x: Tensor, vocabulary: int, *, name: str = "x", empty: bool = False) -> Tensor:
+    """Return `x` if it is an int64 tensor `(n, T)` of whole numbers below `vocabulary`, else raise.
+
+    n and T are at least 1; with `empty` T may be 0. Raises TypeError for another type, ValueError for a wrong
+    shape or value.
+    """
+    if not isinstance(x, Tensor) or x.dtype != torch.int64:
+        what = f"a {x.dtype} tensor" if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"{name} must be an int64 tensor, got {what}; try torch.as_tensor(x).long()")
+    if x.ndim != 2:
+        raise ValueError(f"{name} must have shape (n, T), got {tuple(x.shape)}")
+    if len(x) == 0 or (x.numel() == 0 and not empty):
+        raise ValueError(f"{name} is empty: shape {tuple(x.shape)}")
+    if x.numel() and not 0 <= int(x.min()) <= int(x.max()) < vocabulary:
+        span = f"{int(x.min())} to {int(x.max())}"
+        raise ValueError(f"{name} must hold whole numbers from 0 to {vocabulary - 1}, got {span}")
     return x
 
 

@@ -36,12 +36,14 @@ __all__ = [
     "AdversarialHistory",
     "Ema",
     "History",
+    "MuonAdamW",
     "adamw",
     "constant",
     "fit",
     "fit_adversarial",
     "has_bf16",
     "load_weights",
+    "muon",
     "save_weights",
     "two_player_adam",
     "warmup_cosine",
@@ -190,6 +192,63 @@ def adamw(weight_decay: float, **options: Any) -> Callable[..., torch.optim.Opti
     return build
 
 
+class MuonAdamW(torch.optim.Optimizer):
+    r"""Two optimisers as one: Muon for the given matrices, Adam with decoupled decay for everything else.
+
+    Muon replaces the averaged gradient of a matrix by the nearest matrix whose singular values are all about 1,
+    so that a step moves every direction alike. Its rate is scaled by $0.2 \sqrt{\max(\mathrm{rows},
+    \mathrm{columns})}$, which gives its steps the size of Adam's (Liu et al. 2025, arXiv:2502.16982, section
+    2.2): one learning rate serves both.
+
+    Sources: Jordan et al. (2024), *Muon: An optimizer for hidden layers in neural networks*; `torch.optim.Muon`.
+    """
+
+    def __init__(self, matrices: list[Tensor], others: list[Tensor], lr: float, weight_decay: float) -> None:
+        options: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
+        groups = [{"params": matrices, "kind": "muon"}, {"params": others, "kind": "adamw", "weight_decay": 0.0}]
+        super().__init__([group for group in groups if group["params"]], options)
+        self.parts: dict[str, torch.optim.Optimizer] = {}
+        for group in self.param_groups:
+            if group["kind"] == "muon":
+                part = torch.optim.Muon(group["params"], **options, adjust_lr_fn="match_rms_adamw")
+            else:
+                part = torch.optim.AdamW(group["params"], lr=lr, weight_decay=0.0, betas=(0.9, 0.95), fused=True)
+            group.update({key: value for key, value in part.param_groups[0].items() if key not in group})
+            self.parts[group["kind"]] = part
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Take one step of each."""
+        for group in self.param_groups:
+            part = self.parts[group["kind"]]
+            part.state, part.param_groups = self.state, [group]
+            part.step()
+
+
+def muon(matrices: Iterable[Tensor], weight_decay: float = 0.0) -> Callable[..., torch.optim.Optimizer]:
+    """Return an optimiser for `fit`: Muon for those of `matrices` that have two dimensions, AdamW for the rest.
+
+    The first and the last table of a network are better left to AdamW: give the matrices between them. Raises
+    RuntimeError where this PyTorch has no Muon (it came with 2.9), ValueError where none of them is trained.
+    """
+    check_positive(weight_decay, name="weight_decay", zero=True)
+    if not hasattr(torch.optim, "Muon"):
+        raise RuntimeError(f"torch.optim.Muon needs PyTorch 2.9 or later, this is {torch.__version__}")
+    chosen = [value for value in matrices if value.ndim == 2]
+
+    def build(parameters: Iterable[Tensor], lr: float) -> torch.optim.Optimizer:
+        known = list(parameters)
+        inside = [value for value in known if any(value is one for one in chosen)]
+        others = [value for value in known if all(value is not one for one in inside)]
+        if not inside:
+            raise ValueError(
+                "matrices are none of those that are trained: give muon the parameters of the same model"
+            )
+        return MuonAdamW(inside, others, lr=lr, weight_decay=weight_decay)
+
+    return build
+
+
 two_player_adam = partial(torch.optim.Adam, betas=(0.0, 0.99))  # momentum makes two players circle each other
 
 
@@ -245,7 +304,7 @@ def fit(
         "optimizer": type(optimiser).__name__,
         "clip": None if clip == math.inf else clip,
         "ema": None if ema is None else ema.decay,
-        "data": [list(data.shape), float(data.double().sum())],
+        "data": [list(data.shape), float(data.sum(dtype=torch.float64))],
         "parameters": {name: list(value.shape) for name, value in model.state_dict().items()},
     }
     run = _Run(model, {"optimiser": optimiser}, ema, history, seed, device)
@@ -328,7 +387,7 @@ def fit_adversarial(
         "optimizer": type(optimisers["critic"]).__name__,
         "clip": None if clip == math.inf else clip,
         "ema": None if ema is None else ema.decay,
-        "data": [list(data.shape), float(data.double().sum())],
+        "data": [list(data.shape), float(data.sum(dtype=torch.float64))],
         "parameters": {name: list(value.shape) for name, value in model.state_dict().items()},
     }
     run = _Run(model, optimisers, ema, history, seed, device)

@@ -93,7 +93,16 @@ def everything(master) -> dict[str, int]:
 # ---- what a master must hold ------------------------------------------------------------------------------------
 def test_there_are_masters_and_each_has_wrong_answers():
     assert set(MASTERS) == set(WRONG)
-    assert {"distributions", "rbms", "autoencoders", "vaes", "gans", "capstone", *CONCEPTS} <= set(MASTERS)
+    assert {
+        "distributions",
+        "markov_models",
+        "rbms",
+        "autoencoders",
+        "vaes",
+        "gans",
+        "capstone",
+        *CONCEPTS,
+    } <= set(MASTERS)
     assert CONCEPTS == ["concept_test_after", "concept_test_before"]
     for name, wrongs in WRONG.items():
         assert len(wrongs) >= 3, name

@@ -414,6 +414,220 @@ def suspicious_share(drawings, training, fresh):
     ),
 ]
 
+MARKOV_MODELS = [
+    Wrong(
+        "kinds are occurrences",
+        "Witten and Bell escape as often as the context was met",
+        {
+            "q1b": """\
+def witten_bell(before, text, vocabulary, context):
+    chances = [1 / vocabulary] * vocabulary
+    for length in range(min(context, len(before)) + 1):
+        last = before[len(before) - length :]
+        after = Counter(text[i] for i in range(length, len(text)) if text[i - length : i] == last)
+        total = sum(after.values())
+        if total:
+            chances = [(after[k] + total * p) / (2 * total) for k, p in enumerate(chances)]
+    return chances
+"""
+        },
+        {"q1b-test": 4},
+    ),
+    Wrong(
+        "the longest context alone",
+        "smoothing is mixing the longest context with the uniform distribution",
+        {
+            "q1b": """\
+def witten_bell(before, text, vocabulary, context):
+    length = min(context, len(before))
+    last = before[len(before) - length :]
+    after = Counter(text[i] for i in range(length, len(text)) if text[i - length : i] == last)
+    total, kinds = sum(after.values()), len(after)
+    if not total:
+        return [1 / vocabulary] * vocabulary
+    return [(after[k] + kinds / vocabulary) / (total + kinds) for k in range(vocabulary)]
+""",
+            "q1c": """\
+def uniform_share(before, text, vocabulary, context):
+    length = min(context, len(before))
+    last = before[len(before) - length :]
+    after = Counter(text[i] for i in range(length, len(text)) if text[i - length : i] == last)
+    return len(after) / (sum(after.values()) + len(after)) if after else 1.0
+""",
+        },
+        {"q1b-test": 4, "q1c-test": 3},
+    ),
+    Wrong(
+        "the end of the text is a meeting",
+        "a context is met wherever it stands, also where nothing follows it",
+        {
+            "q1b": """\
+def witten_bell(before, text, vocabulary, context):
+    chances = [1 / vocabulary] * vocabulary
+    for length in range(min(context, len(before)) + 1):
+        last = before[len(before) - length :]
+        after = Counter(text[i] for i in range(length, len(text)) if text[i - length : i] == last)
+        total = sum(text[i : i + length] == last for i in range(len(text) - length + 1)) - (length == 0)
+        kinds = len(after)
+        if total:
+            chances = [(after[k] + kinds * p) / (total + kinds) for k, p in enumerate(chances)]
+    return chances
+"""
+        },
+        {"q1b-test": 4},
+    ),
+    Wrong(
+        "occurrences in the shorter distribution",
+        "Kneser and Ney's shorter distribution is how often a token occurs",
+        {
+            "q2b": """\
+def kneser_ney(before, text, vocabulary, d):
+    often = Counter(text)
+    shorter = [(max(often[k] - d, 0) + d * len(often) / vocabulary) / len(text) for k in range(vocabulary)]
+    after = Counter(b for a, b in zip(text, text[1:]) if a == before)
+    if not after:
+        return shorter
+    total = sum(after.values())
+    return [(max(after[k] - d, 0) + d * len(after) * shorter[k]) / total for k in range(vocabulary)]
+"""
+        },
+        {"q2b-test": 4},
+    ),
+    Wrong(
+        "counts pairs, not kinds of pair",
+        "a token that comes often has many contexts",
+        {
+            "q2a": """\
+def continuation_counts(text, vocabulary):
+    return [sum(b == k for b in text[1:]) for k in range(vocabulary)]
+"""
+        },
+        {"q2a-test": 2},
+    ),
+    Wrong(
+        "chooses the discount that fits",
+        "the loss of one token, or of the likeliest, tells which discount is best",
+        {
+            "q2c": """\
+def best_discount(law, held_out, candidates):
+    found = []
+    for d in candidates:
+        losses = [-math.log(max(law(a, d))) for a, b in zip(held_out, held_out[1:])]
+        found.append((sum(losses) / len(losses), d))
+    nats, d = min(found)
+    return d, nats
+"""
+        },
+        {"q2c-test": 3},
+    ),
+    Wrong(
+        "waits until it settles",
+        "the share of each state is where the chain is after many steps",
+        {
+            "q3a": """\
+def shares(A):
+    return torch.linalg.matrix_power(A, 1000)[0]
+"""
+        },
+        {"q3a-test": 3},
+    ),
+    Wrong(
+        "all rows count alike",
+        "the entropy rate is the mean of the rows' entropies",
+        {
+            "q3b": """\
+def entropy_rate(A, pi):
+    return -(A * A.clamp_min(1e-300).log()).sum(1).mean().item()
+"""
+        },
+        {"q3b-test": 3},
+    ),
+    Wrong(
+        "the entropy of the shares",
+        "what is unsure about the next state is how often each state comes",
+        {
+            "q3b": """\
+def entropy_rate(A, pi):
+    return -(pi * pi.clamp_min(1e-300).log()).sum().item()
+"""
+        },
+        {"q3b-test": 3},
+    ),
+    Wrong(
+        "below is below",
+        "a mean loss below the rate proves a leak, whatever its error",
+        {
+            "q3c": """\
+def leaks(losses, rate):
+    return bool(losses.mean() < rate)
+"""
+        },
+        {"q3c-test": 2},
+    ),
+    Wrong(
+        "a byte is a character",
+        "the length of a text is its number of bytes",
+        {
+            "q4a": """\
+def bits_per_byte(losses, text):
+    return sum(losses) / math.log(2) / len(text)
+"""
+        },
+        {"q4a-test": 3},
+    ),
+    Wrong(
+        "closes its eyes",
+        "a token of chance 0 has no logarithm, so it is left out",
+        {
+            "q4b": """\
+def perplexity(chances):
+    losses = [-math.log(p) for p in chances if p > 0]
+    return math.exp(sum(losses) / len(losses))
+"""
+        },
+        {"q4b-test": 2},
+    ),
+    Wrong(
+        "the lowest perplexity",
+        "the model with the lowest perplexity is the best, whatever its tokens",
+        {
+            "q4c": """\
+def best_model(reports):
+    return min(reports, key=lambda report: report[1])[0]
+"""
+        },
+        {"q4c-test": 3},
+    ),
+    Wrong(
+        "multiplies chances",
+        "probabilities can be multiplied along the sequence",
+        {
+            "q5a": """\
+def log_likelihood(x, start, move, emit):
+    alpha = start.exp() * emit[:, x[0]].exp()
+    for token in x[1:]:
+        alpha = (alpha @ move.exp()) * emit[:, token].exp()
+    return alpha.sum().log().item()
+"""
+        },
+        {"q5a-test": 3},
+    ),
+    Wrong(
+        "the likeliest state at each step",
+        "the likeliest path takes the likeliest next state, step by step",
+        {
+            "q5b": """\
+def likeliest_path(x, start, move, emit):
+    path = [int((start + emit[:, x[0]]).argmax())]
+    for token in x[1:]:
+        path.append(int((move[path[-1]] + emit[:, token]).argmax()))
+    return path
+"""
+        },
+        {"q5b-test": 3},
+    ),
+]
+
 RBMS = [
     Wrong(
         "the likeliest hidden state",
@@ -1498,6 +1712,7 @@ final = {name: measure(models[name][0], test, term(21)) for name in {chosen, "ba
 
 WRONG = {
     "distributions": DISTRIBUTIONS,
+    "markov_models": MARKOV_MODELS,
     "rbms": RBMS,
     "autoencoders": AUTOENCODERS,
     "vaes": VAES,

@@ -11,7 +11,8 @@ from genbook.labs.pages import BUILT
 
 WIDTHS = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1280, "height": 900}}
 #: What a person can use, in the order of the keyboard.
-USABLE = """() => [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")]
+USABLE = """() => [...document.querySelectorAll(
+    "a[href], button, input, select, textarea, summary, [tabindex='0']")]
   .filter((e) => !e.disabled && e.getClientRects().length).length"""
 BEYOND = """() => [...document.querySelectorAll("main *")]
   .filter((e) => e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 1)

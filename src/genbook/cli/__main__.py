@@ -45,6 +45,7 @@ RECIPES: dict[str, Callable[..., Any]] = {
     "letters-rbm": later("train_rbms:letters_rbm"),
     "letters-vae": later("train_vaes:recipe_of_letters"),
     "letters-vae-plane": later("train_vaes:recipe_of_plane"),
+    "string-tasks": later("train_string_tasks:recipe"),
 }
 
 

@@ -46,8 +46,10 @@ from genbook.data import checkpoints, digits, letters
 from genbook.data.truths import Mixture1D, RingOfGaussians
 from genbook.labs.pages import digest, export, source, written
 from genbook.models.mixture import GaussianMixture
+from genbook.models.ngram import NGram
 from genbook.models.rbm import RBM
 from genbook.nn.images import ImageGenerator
+from genbook.prob.smoothing import AddK, KneserNey, WittenBell
 from genbook.train import load_weights
 from genbook.viz.figures import show_images, show_points
 from genbook.viz.style import colour_of, use_style
@@ -192,6 +194,44 @@ def distributions_picture() -> Figure:
     return figure
 
 
+def markov_text() -> tuple[list[str], Tensor, Tensor]:
+    """Return the characters of the book's sentences, and these as numbers: nine tenths known, one fresh."""
+    text = source("ui/markov_models.txt")
+    alphabet = sorted(set(text))
+    tokens = torch.tensor([[alphabet.index(character) for character in text]])
+    cut = int(0.9 * len(text))
+    return alphabet, tokens[:, :cut], tokens[:, cut:]
+
+
+def markov_models_picture() -> Figure:
+    """Draw the odds of the next character for four lengths of context, and the loss against the length."""
+    alphabet, known, fresh = markov_text()
+    before = "the machine "
+    tokens = torch.tensor([[alphabet.index(character) for character in before]])
+    figure, axes = plt.subplots(1, 4, figsize=(8.4, 3.1), width_ratios=(1, 1, 1, 1.7))
+    for context, ax in zip((1, 3, 6), axes[:3], strict=True):
+        model = NGram(len(alphabet), context, KneserNey()).fit(known)
+        chances, places = model.next_probabilities(tokens)[0].topk(6)
+        ax.bar(range(6), chances.tolist(), color=colour_of("model"))
+        ax.set(xticks=range(6), xticklabels=[alphabet[i] for i in places], ylim=(0, 0.6))
+        ax.set_title("after “" + before[-context:].replace(" ", "␣") + "”", fontsize=9)
+    axes[0].set_ylabel("probability")
+    rules = (
+        (AddK(0.1), "Add 0.1", "noise"),
+        (WittenBell(), "Witten–Bell", "attention"),
+        (KneserNey(), "Kneser–Ney", "model"),
+    )
+    for rule, name, meaning in rules:
+        models = (NGram(len(alphabet), context, rule).fit(known) for context in range(9))
+        losses = [-model.token_log_prob(fresh).mean().item() for model in models]
+        axes[3].plot(losses, color=colour_of(meaning))
+        axes[3].annotate(name, (8.2, losses[8]), color=colour_of(meaning), va="center")
+    axes[3].set(xlabel="context, characters", ylabel="nats a character", xlim=(0, 13), xticks=range(0, 9, 2))
+    axes[3].set_title("on fresh text", fontsize=9)
+    figure.suptitle("What comes next, by the length of the memory and by the way of smoothing")
+    return figure
+
+
 def tinted(ax: Axes, picture: Tensor, meaning: str) -> None:
     """Draw one picture, ink 0 to 1, in the colour of its meaning."""
     paper, ink = torch.ones(3), torch.tensor(to_rgb(colour_of(meaning)))
@@ -272,6 +312,18 @@ LABS: dict[str, Lab] = {
         "Right: 48 letters in many styles, drawn by the trained generator.",
         models=lambda: {"generator": generator()},
         data=gans_data,
+    ),
+    "markov_models": Lab(
+        title="Type, and see what usually comes next",
+        description="Type a beginning: the page counts a text, and shows the odds of the next character and where "
+        "they come from. Change the length of the memory and the way of smoothing, let it write, or count a text "
+        "of your own.",
+        scripts=("markov_core.js", "markov_models.js"),
+        picture=markov_models_picture,
+        alt="Three bar charts of the likeliest next characters with contexts of 1, 3 and 6 characters: the longer "
+        "the context, the fewer and taller the bars. Right: loss on fresh text against the length of the context; "
+        "add 0.1 soon rises, Witten–Bell later, Kneser–Ney stays lowest.",
+        data=lambda: {"text": source("ui/markov_models.txt")},
     ),
     "rbms": Lab(
         title="Clamp pixels, and watch a machine dream the rest",
