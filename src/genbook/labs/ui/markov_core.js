@@ -1,7 +1,7 @@
 /* The arithmetic of the lab "markov_models": counting, smoothing and drawing, as genbook.models.ngram does.
  *
- * A gram is a string: its context and one character. Everything is counted once, for contexts of 0 to LONGEST
- * characters; smoothing happens when it is asked. `START` stands before the text and is never predicted.
+ * A gram is a string: its context and one character. Contexts of each length, 0 to LONGEST, are counted when they are
+ * first asked for; smoothing happens at each question. `START` stands before the text and is never predicted.
  */
 var MarkovCore = (function core() {
   "use strict";
@@ -27,20 +27,25 @@ var MarkovCore = (function core() {
     return { grams, seen, taken: times[1] ? times[1] / (times[1] + 2 * times[2]) : 0.5 };
   }
 
+  /** Make each level when it is first asked for. */
+  function once(made) {
+    const kept = [];
+    return (length) => kept[length] || (kept[length] = made(length));
+  }
+
   /** Count a text: `{characters, plain, continuing}`; `characters`, if given, is a larger alphabet. */
   function count(text, characters = [...new Set(text)].sort()) {
     const padded = START.repeat(LONGEST) + text;
-    const plain = [], continuing = [];
-    for (let length = 0; length <= LONGEST; length += 1) {
+    const plain = once((length) => {
       const grams = new Map();
       for (let i = LONGEST; i < padded.length; i += 1) add(grams, padded.slice(i - length, i + 1));
-      plain.push(byContext(grams));
-    }
-    for (let length = 0; length < LONGEST; length += 1) { // in how many longer contexts each gram was seen
+      return byContext(grams);
+    });
+    const continuing = once((length) => { // in how many longer contexts each gram was seen
       const grams = new Map();
-      for (const gram of plain[length + 1].grams.keys()) add(grams, gram.slice(1));
-      continuing.push(byContext(grams));
-    }
+      for (const gram of plain(length + 1).grams.keys()) add(grams, gram.slice(1));
+      return byContext(grams);
+    });
     return { characters, plain, continuing, length: text.length };
   }
 
@@ -55,7 +60,7 @@ var MarkovCore = (function core() {
   /** The levels that a rule asks for contexts up to `context`, from short to long. */
   function levelsOf(model, { rule, context }) {
     const lengths = rule === "none" || rule === "add-k" ? [context] : Array.from({ length: context + 1 }, (_, i) => i);
-    return lengths.map((length) => ({ length, level: rule === "kneser-ney" && length < context ? model.continuing[length] : model.plain[length] }));
+    return lengths.map((length) => ({ length, level: rule === "kneser-ney" && length < context ? model.continuing(length) : model.plain(length) }));
   }
 
   /** The last `length` characters before the next one. */
