@@ -44,8 +44,8 @@ def chromium():
 class Visit:
     """One page from a file, with the network cut, and everything that went wrong on the way."""
 
-    def __init__(self, browser, **options):
-        self.faults = []
+    def __init__(self, browser, timed, **options):
+        self.faults, self.timed = [], timed
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         self.context.route("**/*", self._cut)
         self.page = self.context.new_page()
@@ -72,6 +72,7 @@ class Visit:
         `act` causes at least `least` such events. The machine may be busy with something else, so up to four
         rounds are made, and the first within `limit` counts, else the quickest.
         """
+        assert self.timed, "mark the test `timed`, so that it does not run beside others"
         medians = []
         while len(medians) < 4 and min(medians, default=limit + 1) > limit:
             self.page.evaluate(
@@ -101,12 +102,12 @@ class Visit:
 
 
 @pytest.fixture
-def visit(chromium):
+def visit(chromium, request):
     """A function that opens the browser for one visit: `visit(color_scheme="dark").open(path)`."""
-    visits = []
+    visits, timed = [], request.node.get_closest_marker("timed") is not None
 
     def begin(**options):
-        visits.append(Visit(chromium, **options))
+        visits.append(Visit(chromium, timed, **options))
         return visits[-1]
 
     yield begin

@@ -409,6 +409,7 @@ def test_the_answer_says_what_happens(here):
     assert found[0] > found[1] > found[2]
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("way", ["stroke", "slider"])
 def test_interaction_is_quick(here, way):
     """From an event to the frame that shows it, in the median: at most 50 ms."""

@@ -60,6 +60,7 @@ def test_the_address_may_ask_for_a_theme(lab, visit, asked):
     assert (level > 600) == (asked == "light")
 
 
+@pytest.mark.timed
 def test_the_first_picture_is_there_within_a_second(lab, visit):
     seen = []
     for _ in range(8):  # the best of several visits: another job on the machine may delay one

@@ -275,6 +275,7 @@ def test_the_same_seed_gives_the_same_points_and_another_others(visit, lab):
     assert first.evaluate(points) != second.evaluate(points)
 
 
+@pytest.mark.timed
 def test_a_stroke_and_a_slider_are_answered_within_50_ms(visit, lab):
     here = visit(reduced_motion="reduce")
     page = here.open(lab)

@@ -394,6 +394,7 @@ def test_letters_by_keyboard(here):
         assert max(abs(a - b) for a, b in zip(before, after, strict=True)) > 0.01
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("way", ["pad", "slider", "word"])
 def test_interaction_is_quick(here, way):
     """From an event to the new pictures, in the median of twenty: at most 50 ms."""
@@ -432,6 +433,7 @@ def test_interaction_is_quick(here, way):
     assert page.evaluate(f"{LETTERS_NOW}.drawn") >= drawn + 15
 
 
+@pytest.mark.timed
 def test_the_page_answers_while_it_trains(here):
     """At full speed, from a key on the weight's slider to the next frame, in the median."""
     page = here.page

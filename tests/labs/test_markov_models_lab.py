@@ -260,6 +260,7 @@ def test_the_law_of_many_draws(core):
     assert stats.chisquare(np.bincount(found, minlength=len(alphabet)), expected).pvalue > 1e-3
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("way", ["typing", "context"])
 def test_interaction_is_quick(here, way):
     """From an event to the frame that shows it, in the median: at most 50 ms."""

@@ -489,6 +489,7 @@ def test_the_outline_is_there_as_long_as_a_held_out_picture_is(here):
     assert outline.is_enabled()
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("way", ["temperature", "stroke"])
 def test_interaction_is_quick(here, way):
     """From an event to the frame that shows it, while 240 rounds a second run, in the median: at most 50 ms."""

@@ -357,6 +357,7 @@ def test_the_answer_says_what_happens(here):
         assert coded < faded < nothing
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("way", ["drag", "amount"])
 def test_interaction_is_quick(here, way):
     """From an event to the frame that shows it, in the median: at most 50 ms."""
