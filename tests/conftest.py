@@ -17,6 +17,19 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With `--dist loadgroup` the tests of a file stay with one worker, for they share fixtures.
+
+    Not so the hidden answers: each runs a whole chapter, and all of them would keep one worker busy long after the
+    other has nothing left to do.
+    """
+    for item in items:
+        file = item.nodeid.split("::")[0]
+        group = item.nodeid if file.endswith("test_hidden_answers.py") else file
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_sessionfinish(session, exitstatus):
     """In CI a skipped test is a missing tool, and a missing tool is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -7,6 +7,7 @@ Loaded through `sphinx: local_extensions` in `_config.yml`. It imports nothing o
 import json
 import re
 import shutil
+import statistics
 from pathlib import Path
 
 PIECES = re.compile(
@@ -105,17 +106,47 @@ def leaderboard_table(path):
     )
 
 
+def text_table(path):
+    """Return the rows of the language models in `benchmarks/gpt.json`, best first, as a Markdown table."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    head = ["model", "nats a character", "± text", "± seeds", "ahead of the next by"]
+    head += ["numbers learnt", "seconds", "setting"]
+    rows = [head, ["---", *["---:"] * 6, "---"]]
+    for row in record["results"]["table"]:
+        seeds = row.get("seeds", [])
+        rows.append(
+            [
+                f"[{row['name']}](../chapters/{row['chapter']}.ipynb)",
+                f"{row['nats']:.3f}",
+                f"{row['standard_error']:.3f}" if "standard_error" in row else "",
+                f"{statistics.stdev(seeds):.3f}" if len(seeds) > 1 else "",
+                "{:.3f}\u00a0±\u00a0{:.3f}".format(*row["ahead"]) if "ahead" in row else "",
+                f"{row['parameters']:,}" if "parameters" in row else "0",
+                f"{row['seconds']:.1f}" if "seconds" in row else "",
+                ", ".join(f"{key} {value:,}" for key, value in row["setting"].items()),
+            ]
+        )
+    made = record["hardware"]
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return (
+        f"{table}\n\nMade by `{record['command']}` on {record['date']}: {made['cpu']}, {made['cores']} cores, "
+        f"Python {made['python']}, torch {made['torch']}."
+    )
+
+
 #: What stands in the page, the page, the file it is made of, and the function that makes the table.
 TABLES = {
-    "pages/status": ("<!-- the measured chapters -->", "chapters.json", chapters_table),
-    "pages/leaderboard": ("<!-- the leaderboard -->", "leaderboard.json", leaderboard_table),
+    "pages/status": [("<!-- the measured chapters -->", "chapters.json", chapters_table)],
+    "pages/leaderboard": [
+        ("<!-- the leaderboard -->", "leaderboard.json", leaderboard_table),
+        ("<!-- the language models -->", "gpt.json", text_table),
+    ],
 }
 
 
 def insert_tables(app, docname, source):
     """Put a stored table where a page asks for it."""
-    if docname in TABLES:
-        mark, file, table = TABLES[docname]
+    for mark, file, table in TABLES.get(docname, []):
         source[0] = source[0].replace(mark, table(Path(app.srcdir) / "benchmarks" / file))
 
 

@@ -100,6 +100,8 @@ def test_there_are_masters_and_each_has_wrong_answers():
         "autoencoders",
         "vaes",
         "gans",
+        "attention",
+        "gpt",
         "capstone",
         *CONCEPTS,
     } <= set(MASTERS)
@@ -228,14 +230,43 @@ def test_two_runs_agree(masters, name):
     assert len(first) >= 8
 
 
-@pytest.mark.parametrize(
-    ("name", "wrong"), [pytest.param(n, w, id=f"{n}: {w.name}") for n, wrongs in WRONG.items() for w in wrongs]
-)
-def test_a_wrong_answer_loses_exactly_what_is_intended(masters, name, wrong):
-    points, faults, _ = grading.run(grading.answered(masters[name], wrong.answers))
+def bundles(name: str) -> list[list]:
+    """Return the wrong answers in lists whose members change and lose different cells, so that one run tries all.
+
+    That questions are graded on their own is a test further down: what one answer loses, the others cannot.
+    """
+    found: list[list] = []
+    for wrong in WRONG[name]:
+        touched = {*wrong.answers, *wrong.loses}
+        room = (bundle for bundle in found if not any(touched & {*one.answers, *one.loses} for one in bundle))
+        bundle = next(room, None)
+        found.append([wrong]) if bundle is None else bundle.append(wrong)
+    return found
+
+
+def together(bundle: list, field: str) -> dict:
+    return {key: value for wrong in bundle for key, value in getattr(wrong, field).items()}
+
+
+BUNDLES = [
+    pytest.param(name, bundle, id=f"{name}: " + ", ".join(wrong.name for wrong in bundle))
+    for name in WRONG
+    for bundle in bundles(name)
+]
+
+
+@pytest.mark.parametrize("name", MASTERS)
+def test_every_wrong_answer_is_in_one_bundle(name):
+    names = [wrong.name for bundle in bundles(name) for wrong in bundle]
+    assert sorted(names) == sorted(wrong.name for wrong in WRONG[name])
+
+
+@pytest.mark.parametrize(("name", "bundle"), BUNDLES)
+def test_wrong_answers_lose_exactly_what_is_intended(masters, name, bundle):
+    points, faults, _ = grading.run(grading.answered(masters[name], together(bundle, "answers")))
     full = everything(masters[name])
     lost = {grade_id: full[grade_id] - points[grade_id] for grade_id in full if points[grade_id] != full[grade_id]}
-    assert lost == wrong.loses, faults
+    assert lost == together(bundle, "loses"), faults
     for grade_id in lost:  # what the student reads is a reason, not a stumble of the test itself
         assert faults[grade_id].startswith("AssertionError: "), faults[grade_id]
 
@@ -244,13 +275,13 @@ def test_a_wrong_answer_loses_exactly_what_is_intended(masters, name, wrong):
 def test_most_wrong_answers_pass_what_students_see(masters, name):
     """A visible test that finds every mistake gives the answer away; hidden tests have to have work to do."""
     caught_early = 0
-    for wrong in WRONG[name]:
-        seen = grading.release(masters[name])
+    for bundle in bundles(name):
+        seen, answers = grading.release(masters[name]), together(bundle, "answers")
         solved = grading.cells(masters[name], "solution")
         for grade_id, cell in grading.cells(seen, "solution").items():
-            cell.source = wrong.answers.get(grade_id, solved[grade_id].source)
+            cell.source = answers.get(grade_id, solved[grade_id].source)
         points, *_ = grading.run(seen)
-        caught_early += any(not points[grade_id] for grade_id in wrong.loses)
+        caught_early += sum(any(not points[grade_id] for grade_id in wrong.loses) for wrong in bundle)
     assert caught_early <= len(WRONG[name]) / 2
 
 

@@ -1595,6 +1595,827 @@ def gain(log_weights, small, large):
     ),
 ]
 
+GPT = [
+    Wrong(
+        "any order will do",
+        "rules for drawing can be applied in any order, the result is the same",
+        {
+            "q1a": """\
+def by_hand():
+    ordered = sorted(tiny, reverse=True)
+    squares = [p * p for p in ordered]
+    few = next(n for n in range(1, 6) if sum(squares[:n]) >= 0.75 * sum(squares))
+    chance = squares[0] / sum(squares[:few])
+    return chance, chance
+""",
+            "q1b": """\
+def law_after(logits, rules):
+    logits = torch.tensor(logits, dtype=torch.float64)
+    for name, value in sorted(rules, key=lambda rule: ("temperature", "top_k", "nucleus").index(rule[0])):
+        if name == "temperature":
+            logits = logits / value
+            continue
+        order = logits.sort(descending=True, stable=True).indices
+        chances = logits.softmax(0)[order]
+        removed = order[value:] if name == "top_k" else order[chances.cumsum(0) - chances >= value]
+        logits = logits.index_fill(0, removed, -math.inf)
+    return logits.softmax(0).tolist()
+""",
+        },
+        {"q1a-test": 2, "q1b-test": 4},
+    ),
+    Wrong(
+        "the nucleus of the first law",
+        "a nucleus is a share of the model's law, whatever another rule has left of it",
+        {
+            "q1b": """\
+def law_after(logits, rules):
+    logits = torch.tensor(logits, dtype=torch.float64)
+    first = logits.softmax(0)
+    for name, value in rules:
+        if name == "temperature":
+            logits = logits / value
+            continue
+        order = logits.sort(descending=True, stable=True).indices
+        chances = first[order]
+        removed = order[value:] if name == "top_k" else order[chances.cumsum(0) - chances >= value]
+        logits = logits.index_fill(0, removed, -math.inf)
+    return logits.softmax(0).tolist()
+"""
+        },
+        {"q1b-test": 4},
+    ),
+    Wrong(
+        "stops below the share",
+        "a nucleus of 0.8 holds at most 0.8",
+        {
+            "q1b": """\
+def law_after(logits, rules):
+    logits = torch.tensor(logits, dtype=torch.float64)
+    for name, value in rules:
+        if name == "temperature":
+            logits = logits / value
+            continue
+        order = logits.sort(descending=True, stable=True).indices
+        chances = logits.softmax(0)[order]
+        removed = order[value:] if name == "top_k" else order[1:][chances.cumsum(0)[1:] > value]
+        logits = logits.index_fill(0, removed, -math.inf)
+    return logits.softmax(0).tolist()
+"""
+        },
+        {"q1b-test": 4},
+    ),
+    Wrong(
+        "the entropy of what is drawn",
+        "how surprised the model is by a text is the entropy of the law by which the text was drawn",
+        {
+            "q1c": """\
+def surprise(p, q):
+    both = [-sum(r * math.log(r) for r in drawn if r > 0) for drawn in (p, q)]
+    return both[0], both[1]
+"""
+        },
+        {"q1c-test": 2},
+    ),
+    Wrong(
+        "the first that was met",
+        "of equally frequent pairs any will do, say the first",
+        {
+            "q2a": """\
+def learn_merges(words, count):
+    spelled, merges = [list(word) for word in words], []
+    for _ in range(count):
+        pairs = Counter(pair for symbols in spelled for pair in zip(symbols, symbols[1:]))
+        if not pairs:
+            break
+        merges.append(pairs.most_common(1)[0][0])
+        for symbols in spelled:
+            place = 0
+            while place < len(symbols) - 1:
+                if (symbols[place], symbols[place + 1]) == merges[-1]:
+                    symbols[place : place + 2] = ["".join(merges[-1])]
+                place += 1
+    return merges
+"""
+        },
+        {"q2a-test": 4},
+    ),
+    Wrong(
+        "each word once",
+        "merges are learnt from the list of different words",
+        {
+            "q2a": """\
+def learn_merges(words, count):
+    spelled, merges = [list(word) for word in dict.fromkeys(words)], []
+    for _ in range(count):
+        pairs = Counter(pair for symbols in spelled for pair in zip(symbols, symbols[1:]))
+        if not pairs:
+            break
+        merges.append(min(pairs, key=lambda pair: (-pairs[pair], pair)))
+        for symbols in spelled:
+            place = 0
+            while place < len(symbols) - 1:
+                if (symbols[place], symbols[place + 1]) == merges[-1]:
+                    symbols[place : place + 2] = ["".join(merges[-1])]
+                place += 1
+    return merges
+"""
+        },
+        {"q2a-test": 4},
+    ),
+    Wrong(
+        "the longest token first",
+        "a word is cut by taking the longest token that fits, from the left",
+        {
+            "q2b": """\
+def encode(word, merges):
+    known, tokens = {left + right for left, right in merges}, []
+    while word:
+        length = next((n for n in range(len(word), 1, -1) if word[:n] in known), 1)
+        tokens.append(word[:length])
+        word = word[length:]
+    return tokens
+"""
+        },
+        {"q2b-test": 3},
+    ),
+    Wrong(
+        "whatever can be merged",
+        "the order in which merges were learnt no longer matters when a word is cut",
+        {
+            "q2b": """\
+def encode(word, merges):
+    symbols, place = list(word), 0
+    while place < len(symbols) - 1:
+        if (symbols[place], symbols[place + 1]) in merges:
+            symbols[place : place + 2] = [symbols[place] + symbols[place + 1]]
+            place = 0
+        else:
+            place += 1
+    return symbols
+"""
+        },
+        {"q2b-test": 3},
+    ),
+    Wrong(
+        "a token is text",
+        "each token can be decoded by itself",
+        {
+            "q2c": """\
+def printed(tokens):
+    return [token.decode("utf-8", errors="ignore") for token in tokens]
+"""
+        },
+        {"q2c-test": 2},
+    ),
+    Wrong(
+        "shifts twice",
+        "inputs are shifted to the right, and then the logits are cut against targets shifted to the left",
+        {
+            "q3a": """\
+def nats_a_token(model, x, start):
+    before = torch.cat([torch.full((len(x), 1), start), x[:, :-1]], 1)
+    logits, targets = model(before)[:, :-1], x[:, 1:]
+    return -logits.log_softmax(2).gather(2, targets[:, :, None]).mean().item()
+"""
+        },
+        {"q3a-test": 3},
+    ),
+    Wrong(
+        "shifts never",
+        "the logits at a place are about the token at that place",
+        {
+            "q3a": """\
+def nats_a_token(model, x, start):
+    return -model(x).log_softmax(2).gather(2, x[:, :, None]).mean().item()
+"""
+        },
+        {"q3a-test": 3},
+    ),
+    Wrong(
+        "the first token is free",
+        "nothing stands before the first token, so it is not scored",
+        {
+            "q3a": """\
+def nats_a_token(model, x, start):
+    losses = -model(x[:, :-1]).log_softmax(2).gather(2, x[:, 1:, None])
+    return losses.mean().item() if losses.numel() else 0.0
+"""
+        },
+        {"q3a-test": 3},
+    ),
+    Wrong(
+        "counts the overlap twice",
+        "the loss of a long text is the sum over its windows",
+        {
+            "q3b": """\
+def nats_a_character(score, tokens, characters, context, stride):
+    total, start = 0.0, 0
+    while True:
+        total -= sum(score(tokens[start : start + context]))
+        if start + context >= len(tokens):
+            return total / characters
+        start += stride
+"""
+        },
+        {"q3b-test": 3},
+    ),
+    Wrong(
+        "full windows only",
+        "what is left over at the end of the text makes no difference",
+        {
+            "q3b": """\
+def nats_a_character(score, tokens, characters, context, stride):
+    total, done = 0.0, 0
+    for start in range(0, max(len(tokens) - context, 0) + 1, stride):
+        scores = score(tokens[start : start + context])
+        total -= sum(scores[done - start :])
+        done = start + len(scores)
+    return total / characters
+"""
+        },
+        {"q3b-test": 3},
+    ),
+    Wrong(
+        "a loss is per token",
+        "dividing by the tokens makes models comparable",
+        {
+            "q3b": """\
+def nats_a_character(score, tokens, characters, context, stride):
+    total, done = 0.0, 0
+    for start in range(0, len(tokens), stride):
+        scores = score(tokens[start : start + context])
+        total -= sum(scores[done - start :])
+        done = start + len(scores)
+        if done == len(tokens):
+            break
+    return total / len(tokens)
+"""
+        },
+        {"q3b-test": 3},
+    ),
+    Wrong(
+        "twice as long, twice the perplexity",
+        "a perplexity grows in proportion to the length of the tokens",
+        {
+            "q3c": """\
+def equal_perplexity(perplexity, characters, other):
+    return perplexity * other / characters
+"""
+        },
+        {"q3c-test": 2},
+    ),
+    Wrong(
+        "the chances of one place",
+        "a model whose last token has chances that sum to 1 is a law",
+        {
+            "q4a": """\
+def total_mass(score, vocabulary, length):
+    x = torch.zeros(vocabulary, length, dtype=torch.int64)
+    x[:, -1] = torch.arange(vocabulary)
+    return score(x)[:, -1].exp().sum().item()
+"""
+        },
+        {"q4a-test": 2},
+    ),
+    Wrong(
+        "below is below",
+        "an honest model is never below the floor, not even by luck",
+        {
+            "q4b": """\
+def suspects(scorers, x, vocabulary):
+    return [name for name, score in scorers.items() if -score(x).mean() < math.log(vocabulary) - 1e-6]
+"""
+        },
+        {"q4b-test": 3},
+    ),
+    Wrong(
+        "the spread of one loss",
+        "three standard deviations of the losses are the error of their mean",
+        {
+            "q4b": """\
+def suspects(scorers, x, vocabulary):
+    found = []
+    for name, score in scorers.items():
+        losses = -score(x)
+        if math.log(vocabulary) - losses.mean() > max(3 * losses.std(), 1e-6):
+            found.append(name)
+    return found
+"""
+        },
+        {"q4b-test": 3},
+    ),
+    Wrong(
+        "only a loss near 0 is a leak",
+        "a leak shows as a loss that is nearly 0",
+        {
+            "q4b": """\
+def suspects(scorers, x, vocabulary):
+    return [name for name, score in scorers.items() if -score(x).mean() < 0.1 * math.log(vocabulary)]
+"""
+        },
+        {"q4b-test": 3},
+    ),
+    Wrong(
+        "counts stretches",
+        "the share of the stretches that were seen is the share of the text that was seen",
+        {
+            "q4c": """\
+def known_share(held_out, training, length):
+    stretches = {tuple(training[i : i + length]) for i in range(len(training) - length + 1)}
+    found = [tuple(held_out[i : i + length]) in stretches for i in range(len(held_out) - length + 1)]
+    return sum(found) / max(len(found), 1)
+"""
+        },
+        {"q4c-test": 3},
+    ),
+    Wrong(
+        "looks for it in the text",
+        "tokens can be compared as a text of their numbers",
+        {
+            "q4c": """\
+def known_share(held_out, training, length):
+    whole, known = "".join(map(str, training)), set()
+    for i in range(len(held_out) - length + 1):
+        if "".join(map(str, held_out[i : i + length])) in whole:
+            known.update(range(i, i + length))
+    return len(known) / len(held_out)
+"""
+        },
+        {"q4c-test": 3},
+    ),
+    Wrong(
+        "looks at the twin",
+        "a head that copies looks at the earlier token of the same kind",
+        {
+            "q5a": """\
+def induction_scores(weights, tokens):
+    x = torch.tensor(tokens)
+    twin = (x[:, None] == x).tril(-1)
+    return (weights * twin).sum(2)[:, twin.any(1)].mean(1).tolist()
+"""
+        },
+        {"q5a-test": 3},
+    ),
+    Wrong(
+        "averages over all places",
+        "the mean goes over the whole row, also where there is nothing to copy",
+        {
+            "q5a": """\
+def induction_scores(weights, tokens):
+    x = torch.tensor(tokens)
+    after = torch.zeros(len(x), len(x), dtype=torch.bool)
+    after[:, 1:] = x[:, None] == x[:-1]
+    return (weights * after.tril()).sum(2).mean(1).tolist()
+"""
+        },
+        {"q5a-test": 3},
+    ),
+    Wrong(
+        "keeps the inputs",
+        "a cache holds the places themselves; keys and values are computed from them when they are needed",
+        {
+            "q5b": """\
+def step(x, cache, query, key, value):
+    cache.setdefault("inputs", []).append(x)
+    keys, values = (torch.stack([one(v) for v in cache["inputs"]]) for one in (key, value))
+    return (keys @ query(x) / math.sqrt(len(x))).softmax(0) @ values
+"""
+        },
+        {"q5b-test": 3},
+    ),
+    Wrong(
+        "looks only at the others",
+        "the newest place looks back at what the cache holds, and enters it afterwards",
+        {
+            "q5b": """\
+def step(x, cache, query, key, value):
+    q, k, v = query(x), key(x), value(x)
+    keys, values = cache.setdefault("keys", []), cache.setdefault("values", [])
+    out = (torch.stack(keys) @ q / math.sqrt(len(x))).softmax(0) @ torch.stack(values) if keys else v
+    keys.append(k), values.append(v)
+    return out
+"""
+        },
+        {"q5b-test": 3},
+    ),
+    Wrong(
+        "the spread of the points",
+        "the error of a slope is the spread of the points around the line",
+        {
+            "q5c": """\
+def power_law(sizes, losses):
+    u, v = (torch.tensor(values, dtype=torch.float64).log() for values in (sizes, losses))
+    u, v = u - u.mean(), v - v.mean()
+    slope = (u * v).sum() / (u * u).sum()
+    return -slope.item(), ((v - slope * u).square().sum() / (len(u) - 2)).sqrt().item()
+"""
+        },
+        {"q5c-test": 3},
+    ),
+    Wrong(
+        "a line needs no points",
+        "the mean square of the residuals divides by the number of points",
+        {
+            "q5c": """\
+def power_law(sizes, losses):
+    u, v = (torch.tensor(values, dtype=torch.float64).log() for values in (sizes, losses))
+    u, v = u - u.mean(), v - v.mean()
+    slope = (u * v).sum() / (u * u).sum()
+    return -slope.item(), ((v - slope * u).square().mean() / (u * u).sum()).sqrt().item()
+"""
+        },
+        {"q5c-test": 3},
+    ),
+]
+
+ATTENTION = [
+    Wrong(
+        "no root",
+        "the weights are the softmax of what says how alike two vectors are, and no root is needed",
+        {
+            "q1a": """\
+def by_hand():
+    products = [2 * math.log(2) * sum(a * b for a, b in zip(tiny_query, key)) for key in tiny_keys]
+    weights = torch.tensor(products).double().softmax(0)
+    return weights.tolist(), (weights @ torch.tensor(tiny_values).double()).tolist()
+""",
+            "q1b": """\
+def attend_near(q, k, v):
+    apart = (q[..., :, None, :] - k[..., None, :, :]).square().sum(-1)
+    weights = (-apart / 2).softmax(-1)
+    return weights @ v, weights
+""",
+            "q1d": """\
+def query_for(p, k):
+    return torch.linalg.pinv(k) @ p.log()
+""",
+        },
+        {"q1a-test": 2, "q1b-test": 3, "q1d-test": 2},
+    ),
+    Wrong(
+        "shares out each key",
+        "the weights that a place receives sum to 1",
+        {
+            "q1b": """\
+def attend_near(q, k, v):
+    apart = (q[..., :, None, :] - k[..., None, :, :]).square().sum(-1)
+    weights = (-apart / (2 * math.sqrt(q.shape[-1]))).softmax(-2)
+    return weights @ v, weights
+"""
+        },
+        {"q1b-test": 3},
+    ),
+    Wrong(
+        "the chapter's score",
+        "nearness and the product of the chapter give the same weights",
+        {
+            "q1b": """\
+def attend_near(q, k, v):
+    weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-1)
+    return weights @ v, weights
+"""
+        },
+        {"q1b-test": 3},
+    ),
+    Wrong(
+        "exp as it is written",
+        "a softmax can be computed as its formula stands",
+        {
+            "q1b": """\
+def attend_near(q, k, v):
+    apart = (q[..., :, None, :] - k[..., None, :, :]).square().sum(-1)
+    powers = (-apart / (2 * math.sqrt(q.shape[-1]))).exp()
+    weights = powers / powers.sum(-1, keepdim=True)
+    return weights @ v, weights
+"""
+        },
+        {"q1b-test": 3},
+    ),
+    Wrong(
+        "always one over the root of d",
+        "the root of d is a law, whatever the queries and keys are",
+        {
+            "q1c": """\
+def steady(q, k):
+    factor = 1 / math.sqrt(q.shape[1])
+    return factor, (factor * (q[:, None] * k).sum(2)).softmax(1).amax(1).mean().item()
+"""
+        },
+        {"q1c-test": 2},
+    ),
+    Wrong(
+        "all products in one pot",
+        "the spread of all products decides how sure the softmax is",
+        {
+            "q1c": """\
+def steady(q, k):
+    products = (q[:, None] * k).sum(2)
+    factor = (1 / products.std()).item()
+    return factor, (factor * products).softmax(1).amax(1).mean().item()
+"""
+        },
+        {"q1c-test": 2},
+    ),
+    Wrong(
+        "the scores are the weights",
+        "a key gets the weight that its product with the query is",
+        {
+            "q1d": """\
+def query_for(p, k):
+    return torch.linalg.pinv(k) @ p * math.sqrt(k.shape[1])
+"""
+        },
+        {"q1d-test": 2},
+    ),
+    Wrong(
+        "the window and itself",
+        "a window of w places is w places besides one's own",
+        {
+            "q2a": """\
+def allowed(lengths, T, window):
+    t, s = torch.arange(T)[:, None], torch.arange(T)
+    inside = (torch.arange(T) < torch.tensor(lengths)[:, None])[:, :, None]
+    return torch.where(inside, (s <= t) & (t - s <= window), s == t)
+""",
+            "q2c": """\
+def reach(windows, t):
+    return min(t + 1, sum(windows))
+""",
+        },
+        {"q2a-test": 3, "q2c-test": 2},
+    ),
+    Wrong(
+        "nobody asks behind the end",
+        "what stands behind the end of a sequence may look nowhere",
+        {
+            "q2a": """\
+def allowed(lengths, T, window):
+    t, s = torch.arange(T)[:, None], torch.arange(T)
+    inside = (torch.arange(T) < torch.tensor(lengths)[:, None])[:, :, None]
+    return (s <= t) & (t - s < window) & inside
+"""
+        },
+        {"q2a-test": 3},
+    ),
+    Wrong(
+        "a mask after the softmax",
+        "a weight that is set to 0 is a place that was not seen",
+        {
+            "q2b": """\
+def masked(q, k, v, mask):
+    weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-1)
+    return (weights * mask) @ v
+"""
+        },
+        {"q2b-test": 3},
+    ),
+    Wrong(
+        "minus ten thousand is minus infinity",
+        "a large negative number forbids a place",
+        {
+            "q2b": """\
+def masked(q, k, v, mask):
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    weights = scores.masked_fill(~mask, -1e4).softmax(-1)
+    return weights.masked_fill(~mask.any(-1, keepdim=True), 0) @ v
+"""
+        },
+        {"q2b-test": 3},
+    ),
+    Wrong(
+        "the widest window",
+        "a stack sees as far as its widest layer",
+        {
+            "q2c": """\
+def reach(windows, t):
+    return min(t + 1, max(windows))
+"""
+        },
+        {"q2c-test": 2},
+    ),
+    Wrong(
+        "cut without turning",
+        "to cut the width into heads is to give the numbers another shape",
+        {
+            "q3a": """\
+def multi_head(x, W_Q, W_K, W_V, W_O, heads):
+    n, T, width = x.shape
+    q, k, v = ((x @ W).reshape(n, heads, T, width // heads) for W in (W_Q, W_K, W_V))
+    weights = (q @ k.transpose(2, 3) / math.sqrt(width // heads)).softmax(3)
+    return (weights @ v).reshape(n, T, width) @ W_O
+"""
+        },
+        {"q3a-test": 3},
+    ),
+    Wrong(
+        "the root of the width",
+        "d is the width of the layer, however many heads there are",
+        {
+            "q3a": """\
+def multi_head(x, W_Q, W_K, W_V, W_O, heads):
+    q, k, v = ((x @ W).unflatten(2, (heads, -1)).transpose(1, 2) for W in (W_Q, W_K, W_V))
+    weights = (q @ k.transpose(2, 3) / math.sqrt(x.shape[2])).softmax(3)
+    return (weights @ v).transpose(1, 2).flatten(2) @ W_O
+"""
+        },
+        {"q3a-test": 3},
+    ),
+    Wrong(
+        "the chapter's pairs",
+        "the chapter's way of turning is the only one",
+        {
+            "q3b": """\
+def turned(x, places, base=10_000.0):
+    half = x.shape[-1] // 2
+    angles = places[:, None] * base ** (-torch.arange(half) / half)
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], -1)
+"""
+        },
+        {"q3b-test": 3},
+    ),
+    Wrong(
+        "places counted anew",
+        "the place of a vector is its row",
+        {
+            "q3b": """\
+def turned(x, places, base=10_000.0):
+    d = x.shape[-1]
+    angles = torch.arange(x.shape[-2])[:, None] * base ** (-torch.arange(0, d, 2) / d)
+    a, b = x[..., 0::2], x[..., 1::2]
+    return torch.stack([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], -1).flatten(-2)
+"""
+        },
+        {"q3b-test": 3},
+    ),
+    Wrong(
+        "two pairs of places",
+        "what holds for two neighbouring pairs of places holds for all",
+        {
+            "q3c": """\
+def by_distance(score, d, T):
+    q, k = torch.randn(2, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return abs(score(q, k, 1, 0) - score(q, k, 2, 1)) < 1e-6
+"""
+        },
+        {"q3c-test": 3},
+    ),
+    Wrong(
+        "a distance without direction",
+        "ahead and back are one distance",
+        {
+            "q3c": """\
+def by_distance(score, d, T):
+    q, k = torch.randn(2, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = {}
+    for t in range(T):
+        for s in range(T):
+            value = score(q, k, t, s)
+            if abs(found.setdefault(abs(t - s), value) - value) > 1e-6:
+                return False
+    return True
+"""
+        },
+        {"q3c-test": 3},
+    ),
+    Wrong(
+        "one change is enough",
+        "a layer has one mask, so one place tells all about it",
+        {
+            "q4a": """\
+def ahead(before, after):
+    s = len(before) // 2
+    moved = ((after[s] - before).abs().amax(1) > 1e-6).nonzero()
+    return s - int(moved.min())
+"""
+        },
+        {"q4a-test": 3},
+    ),
+    Wrong(
+        "equal is equal",
+        "what a place does not see leaves its output as it is, bit by bit",
+        {
+            "q4a": """\
+def ahead(before, after):
+    s, t = (after != before).any(2).nonzero(as_tuple=True)
+    return int((s - t).max())
+"""
+        },
+        {"q4a-test": 3},
+    ),
+    Wrong(
+        "changes the last token",
+        "a leak is what the last token tells",
+        {
+            "q4b": """\
+def first_leak(model, T, vocabulary):
+    rows = torch.randint(vocabulary, (8, T), generator=torch.Generator().manual_seed(0))
+    before, sees = model(rows), torch.zeros(T, dtype=torch.bool)
+    for token in range(vocabulary):
+        other = rows.clone()
+        other[:, -1] = token
+        sees |= ((model(other) - before).abs() > 1e-6).any(2).any(0)
+    found = sees[:-1].nonzero()
+    return (int(found[0]), T - 1) if len(found) else None
+"""
+        },
+        {"q4b-test": 5},
+    ),
+    Wrong(
+        "a one for a nought",
+        "any change of a token will do",
+        {
+            "q4b": """\
+def first_leak(model, T, vocabulary):
+    rows = torch.zeros(1, T, dtype=torch.int64)
+    before, found = model(rows), []
+    for s in range(1, T):
+        other = rows.clone()
+        other[:, s] = 1
+        moved = ((model(other) - before).abs() > 1e-6).any(2)[0]
+        found += [(t, s) for t in range(s) if moved[t]]
+    return min(found) if found else None
+"""
+        },
+        {"q4b-test": 5},
+    ),
+    Wrong(
+        "the first token that is seen",
+        "the first leak is that of the first token that some earlier place sees",
+        {
+            "q4b": """\
+def first_leak(model, T, vocabulary):
+    rows = torch.randint(vocabulary, (8, T), generator=torch.Generator().manual_seed(0))
+    before = model(rows)
+    for s in range(1, T):
+        sees = torch.zeros(T, dtype=torch.bool)
+        for token in range(vocabulary):
+            other = rows.clone()
+            other[:, s] = token
+            sees |= ((model(other) - before).abs() > 1e-6).any(2).any(0)
+        if sees[:s].any():
+            return int(sees[:s].nonzero()[0]), s
+    return None
+"""
+        },
+        {"q4b-test": 5},
+    ),
+    Wrong(
+        "not sure enough",
+        "a hundred is large",
+        {
+            "q5a": """\
+def look_back(T, K, back):
+    cosine, sine = math.cos(2 * math.pi * back / T), math.sin(2 * math.pi * back / T)
+    nothing, turn = torch.zeros(K, 2).double(), torch.tensor([[cosine, -sine], [sine, cosine]]).double()
+    return torch.cat([nothing, 100 * turn]), torch.cat([nothing, torch.eye(2).double()])
+"""
+        },
+        {"q5a-test": 4},
+    ),
+    Wrong(
+        "turned the other way",
+        "a matrix turns a row as it turns a column",
+        {
+            "q5a": """\
+def look_back(T, K, back):
+    cosine, sine = math.cos(2 * math.pi * back / T), math.sin(2 * math.pi * back / T)
+    sure = 20 * math.sqrt(2) / (1 - math.cos(2 * math.pi / T))
+    nothing, turn = torch.zeros(K, 2).double(), torch.tensor([[cosine, sine], [-sine, cosine]]).double()
+    return torch.cat([nothing, sure * turn]), torch.cat([nothing, torch.eye(2).double()])
+"""
+        },
+        {"q5a-test": 4},
+    ),
+    Wrong(
+        "looks for the same letter",
+        "to know what followed a letter, look at that letter",
+        {
+            "q5b": """\
+def followers(K):
+    one, nothing = torch.eye(K).double(), torch.zeros(K, K).double()
+    letter = torch.cat([one, nothing])
+    return 30 * math.sqrt(K) * letter, letter, letter
+"""
+        },
+        {"q5b-test": 4},
+    ),
+    Wrong(
+        "hands over what it was found by",
+        "the value of a place is its key",
+        {
+            "q5b": """\
+def followers(K):
+    one, nothing = torch.eye(K).double(), torch.zeros(K, K).double()
+    letter, before = torch.cat([one, nothing]), torch.cat([nothing, one])
+    return 30 * math.sqrt(K) * letter, before, before
+"""
+        },
+        {"q5b-test": 4},
+    ),
+]
+
 BEFORE = [
     Wrong(
         "a density is a probability",
@@ -1717,6 +2538,8 @@ WRONG = {
     "autoencoders": AUTOENCODERS,
     "vaes": VAES,
     "gans": GANS,
+    "attention": ATTENTION,
+    "gpt": GPT,
     "concept_test_before": BEFORE,
     "concept_test_after": AFTER,
     "capstone": CAPSTONE,

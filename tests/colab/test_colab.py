@@ -16,6 +16,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -46,19 +47,25 @@ def versions(python):
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, *PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, ROOT)
-    (built,) = folder.glob("genbook-*.whl")
-    return built
+def colab(tmp_path_factory, testrun_uid):
+    """An environment with Colab's versions, made once per snapshot, and the wheel installed on top.
 
-
-@pytest.fixture(scope="session")
-def colab(wheel):
-    """An environment with Colab's versions, made once per snapshot, and the wheel installed on top."""
+    The first test worker that comes makes it while the others wait; they read what it found.
+    """
     key = hashlib.sha256((SNAPSHOT.read_text() + TORCH + sys.version).encode()).hexdigest()[:12]
     folder = ROOT / "_build" / f"colab-{key}"
-    python = folder / "bin" / "python"
+    python, found = folder / "bin" / "python", folder.with_name(f"{folder.name}.json")
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        said = json.loads(found.read_text()) if found.exists() else {}
+        if said.get("run") != testrun_uid:
+            before = prepared(python, folder, tmp_path_factory.mktemp("wheel"))
+            said = {"run": testrun_uid, "before": before, "after": versions(python)}
+            found.write_text(json.dumps(said))
+    return python, said["before"], said["after"]
+
+
+def prepared(python, folder, room):
+    """Make the environment if need be, and put our wheel into it; returns the versions from before."""
     if not (folder / "ready").exists():
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=True)
@@ -68,8 +75,17 @@ def colab(wheel):
         (folder / "ready").touch()
     run(python, *PIP, "uninstall", "-y", "genbook")
     before = versions(python)
-    run(python, *PIP, "install", wheel)
-    return python, before, versions(python)
+    run(sys.executable, *PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", room, ROOT)
+    run(python, *PIP, "install", *room.glob("genbook-*.whl"))
+    run(python, "-m", "ipykernel", "install", "--sys-prefix", "--name", "colab", env=alone(python))
+    return before
+
+
+def alone(python):
+    """Return an environment in which nothing but that Python is found; a worker among several has one thread."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "MPLBACKEND")}
+    threads = max(1, 2 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    return kept | {"PATH": f"{python.parent}:{kept['PATH']}", "OMP_NUM_THREADS": str(threads)}
 
 
 def test_the_install_changes_nothing_that_colab_has(colab):
@@ -81,9 +97,7 @@ def test_the_install_changes_nothing_that_colab_has(colab):
 def executed(python, notebook, folder, *flags):
     """Run a notebook in a folder that holds nothing else; returns its cells."""
     shutil.copy(notebook, folder)
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "MPLBACKEND")}
-    environment |= {"PATH": f"{python.parent}:{environment['PATH']}", "OMP_NUM_THREADS": "2"}
-    run(python, "-m", "ipykernel", "install", "--sys-prefix", "--name", "colab", env=environment)
+    environment = alone(python)
     environment["JUPYTER_PATH"] = str(python.parents[1] / "share" / "jupyter")
     # the kernel is Colab's; what drives it is ours, for with the old client replies got lost on the way
     run(sys.executable, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--output", "done.ipynb",

@@ -1,8 +1,24 @@
-"""What tests of several labs do alike: tab through a page, name a control, hold numbers equal to PyTorch's."""
+"""What tests of several labs do alike: open one, tab through it, name a control, compare with PyTorch."""
 
 from __future__ import annotations
 
 import torch
+
+
+def opened(visit, file, **options):
+    """Open a lab, hand it over, and hold it to have ended without an error; for `yield from` in a fixture."""
+    one = visit(**options)
+    one.open(file)
+    yield one
+    assert one.faults == []
+
+
+def drawn(here, act, now, more="true"):
+    """Do something, and wait until the page, which counts in `now`.drawn, shows what follows, and `more` is so."""
+    before = here.page.evaluate(f"{now}.drawn")
+    act()
+    here.until(f"{now}.drawn > {before} && {more}")
+    here.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def tab_to(page, expression, limit=80):

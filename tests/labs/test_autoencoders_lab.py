@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
-from functools import cache
+from functools import cache, partial
 
+import hands
 import pytest
 import torch
-from hands import close, labelled, tab_to
+from hands import close, labelled, opened, tab_to
 
 from genbook.cli import latent_labs as made
 from genbook.cli.train_autoencoders import glyph_pictures, squared_error
@@ -123,10 +124,7 @@ def test_random_codes_have_their_laws(core, mirror):
 @pytest.fixture
 def here(visit):
     """The lab, opened; it must end without an error."""
-    one = visit()
-    one.open(FILE)
-    yield one
-    assert one.faults == []
+    yield from opened(visit, FILE)
 
 
 def read(page, what):
@@ -134,12 +132,7 @@ def read(page, what):
     return torch.tensor(page.evaluate(f"Array.from({NOW}.{what})"))
 
 
-def drawn(here, act):
-    """Do something, and wait until the page has drawn what follows from it."""
-    before = here.page.evaluate(f"{NOW}.drawn")
-    act()
-    here.until(f"{NOW}.drawn > {before}")
-    here.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+drawn = partial(hands.drawn, now=NOW)
 
 
 @cache

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from copy import deepcopy
-from functools import cache
+from functools import cache, partial
 
+import hands
 import pytest
 import torch
-from hands import close, labelled, tab_to
+from hands import close, labelled, opened, tab_to
 
 from genbook.cli import latent_labs as made
 from genbook.data import letters
@@ -87,10 +88,7 @@ def test_the_mean_difference_leaves_one_letter_out(core):
 @pytest.fixture
 def here(visit):
     """The lab, opened; it must end without an error."""
-    one = visit()
-    one.open(FILE)
-    yield one
-    assert one.faults == []
+    yield from opened(visit, FILE)
 
 
 def read(page, what):
@@ -98,12 +96,7 @@ def read(page, what):
     return torch.tensor(page.evaluate(f"Array.from({NOW}.{what})"))
 
 
-def drawn(here, act):
-    """Do something, and wait until the page has drawn what follows from it."""
-    before = here.page.evaluate(f"{NOW}.drawn")
-    act()
-    here.until(f"{NOW}.drawn > {before}")
-    here.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+drawn = partial(hands.drawn, now=NOW)
 
 
 @cache

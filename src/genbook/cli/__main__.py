@@ -33,6 +33,7 @@ BENCHES: dict[str, Callable[..., Any]] = {
     "density": later("bench_density:measure"),
     "gan-letters": later("bench_gans:letters_beside_dcgan"),
     "gan-ring": later("bench_gans:rings"),
+    "gpt": later("bench_gpt:measure"),
     "rbm": later("bench_rbms:measure"),
     "vae": later("bench_vaes:measure"),
 }
@@ -45,6 +46,7 @@ RECIPES: dict[str, Callable[..., Any]] = {
     "letters-rbm": later("train_rbms:letters_rbm"),
     "letters-vae": later("train_vaes:recipe_of_letters"),
     "letters-vae-plane": later("train_vaes:recipe_of_plane"),
+    "prose-gpt": later("train_gpt:recipe"),
     "string-tasks": later("train_string_tasks:recipe"),
 }
 

@@ -39,6 +39,18 @@ from genbook.cli.latent_labs import (
     vaes_data,
     vaes_models,
 )
+from genbook.cli.text_labs import (
+    PROMPTS,
+    SENTENCE,
+    attention_computed,
+    attention_data,
+    continued,
+    gpt_computed,
+    gpt_data,
+    looks,
+    prose_gpt,
+    rounded,
+)
 from genbook.cli.train_autoencoders import LATENT as CODE_LENGTH
 from genbook.cli.train_autoencoders import glyph_pictures
 from genbook.cli.train_rbms import binary_digits, binary_letters
@@ -52,7 +64,7 @@ from genbook.nn.images import ImageGenerator
 from genbook.prob.smoothing import AddK, KneserNey, WittenBell
 from genbook.train import load_weights
 from genbook.viz.figures import show_images, show_points
-from genbook.viz.style import colour_of, use_style
+from genbook.viz.style import colour_of, density_colours, use_style
 
 __all__ = ["LABS", "Lab", "build_labs", "inputs_of"]
 
@@ -293,7 +305,76 @@ def vaes_picture() -> Figure:
     return figure
 
 
+def visible(piece: str) -> str:
+    """Return the text of a token in which spaces and line ends can be seen."""
+    return piece.replace(" ", "␣").replace("\n", "↵").replace("\ufffd", "?")
+
+
+def gpt_picture() -> Figure:
+    """Draw a prompt and what the model writes after it, tinted by probability, and what it expects next."""
+    coder = prose_gpt()[1]
+    names = [visible(piece) for piece in coder.pieces(range(len(coder)))] + ["start"]
+    given = [rounded().start, *coder.encode(PROMPTS[0])]
+    ids = given + continued(PROMPTS[0], 60, 1.0, seed=3)[0]
+    with torch.no_grad():
+        law = rounded()(torch.tensor([ids]))[0].softmax(-1)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.9), width_ratios=(1.7, 1))
+    wide, column, row = 46, 0, 0
+    for place, id in enumerate(ids[1:]):
+        for character in names[id]:
+            if column == wide:
+                column, row = 0, row + 1
+            meaning = "data" if place + 1 < len(given) else "model"
+            share = 0.04 + 0.5 * float(law[place, id])
+            ground = plt.Rectangle((column, row - 0.5), 1, 0.9, color=colour_of(meaning), alpha=share, lw=0)
+            left.add_patch(ground)
+            left.text(column + 0.5, row, character, ha="center", va="center", family="monospace", fontsize=8.5)
+            column += 1
+    left.set(xlim=(0, wide), ylim=(max(row, 5) + 0.6, -0.8), xticks=[], yticks=[])
+    left.set_title("Given, and written: strong is expected")
+    left.spines[:].set_visible(False)
+    chances, places = law[-1].topk(10)
+    right.barh(range(10), chances.tolist(), color=colour_of("model"))
+    right.set(yticks=range(10), yticklabels=[names[i] for i in places], xlabel="probability")
+    right.set(title="What comes next")
+    right.invert_yaxis()
+    return figure
+
+
+def attention_picture() -> Figure:
+    """Draw where every head of the model looks in one sentence."""
+    model, coder = rounded(), prose_gpt()[1]
+    tokens = torch.tensor([coder.encode(SENTENCE)])
+    maps = looks(model, tokens)[:, 0]
+    layers, heads = maps.shape[:2]
+    figure, axes = plt.subplots(layers, heads, figsize=(8.4, (8.4 / heads + 0.25) * layers), squeeze=False)
+    purple = density_colours("attention")
+    for layer in range(layers):
+        for head in range(heads):
+            ax = axes[layer, head]
+            ax.imshow(maps[layer, head].sqrt(), cmap=purple, vmin=0, vmax=1, interpolation="nearest")
+            previous = maps[layer, head].diagonal(-1).mean()
+            ax.set_title(f"{layer + 1}.{head + 1}: {100 * previous:.0f} %", fontsize=9)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set(visible=True, color="0.75")
+    axes[-1, 0].set_xlabel("where it looks", fontsize=9)
+    axes[-1, 0].set_ylabel("from which token", fontsize=9)
+    figure.suptitle("Where each head looks, and how much of it, in %, at the token before")
+    return figure
+
+
 LABS: dict[str, Lab] = {
+    "attention": Lab(
+        title="See where every head looks, and switch heads off",
+        description="Edit a sentence and point at a token: you see where each attention head of the book’s "
+        "language model looks from there. Switch heads off, and see what the model then expects next.",
+        scripts=("gpt_core.js", "text_page.js", "attention.js"),
+        picture=attention_picture,
+        alt="A map of attention for each head of the model, on one sentence. Some heads look at the token before, "
+        "some at the first token, some at many tokens a little.",
+        data=attention_data,
+        computed=attention_computed,
+    ),
     "distributions": Lab(
         title="Draw a density, fit it, sample from it",
         description="Draw a density with the mouse, a finger or the keys. Then watch a mixture or a kernel "
@@ -324,6 +405,17 @@ LABS: dict[str, Lab] = {
         "the context, the fewer and taller the bars. Right: loss on fresh text against the length of the context; "
         "add 0.1 soon rises, Witten–Bell later, Kneser–Ney stays lowest.",
         data=lambda: {"text": source("ui/markov_models.txt")},
+    ),
+    "gpt": Lab(
+        title="A language model goes on with your text",
+        description="Type a beginning: the book’s GPT goes on token by token, and shows what else it weighed. "
+        "Change the rules by which it draws, choose another token, or go back to an earlier one.",
+        scripts=("gpt_core.js", "text_page.js", "gpt.js"),
+        picture=gpt_picture,
+        alt="Left: a beginning in blue and the model's continuation in orange, each token on a ground that is the "
+        "stronger the likelier it was. Right: bars of the ten likeliest next tokens.",
+        data=gpt_data,
+        computed=gpt_computed,
     ),
     "rbms": Lab(
         title="Clamp pixels, and watch a machine dream the rest",

@@ -11,6 +11,7 @@ Shapes: n sequences, h heads, T places that ask, S places that answer, d numbers
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -73,11 +74,19 @@ def rotate(x: Tensor, start: int = 0) -> Tensor:
     half = x.shape[-1] // 2
     if 2 * half != x.shape[-1]:
         raise ValueError(f"x must have an even last dimension, got {x.shape[-1]}")
-    places = torch.arange(start, start + x.shape[-2], device=x.device)
-    angles = places[:, None] / 10_000 ** (torch.arange(half, device=x.device) / half)
-    cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    first, second = x[..., :half], x[..., half:]
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
+    end = start + x.shape[-2]
+    cosine, sine = _turns(max(64, 1 << (end - 1).bit_length()), half, x.device, x.dtype)
+    return x * cosine[start:end] + x.roll(half, -1) * sine[start:end]
+
+
+@lru_cache(maxsize=64)
+def _turns(places: int, half: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the factors of the numbers and of their partners, `(places, 2 half)` each; they are kept."""
+    with torch.inference_mode(False):  # for whoever asks next may need gradients
+        rates = 10_000 ** (torch.arange(half, device=device) / half)
+        angles = torch.arange(places, device=device)[:, None] / rates
+        cosine, sine = angles.cos().to(dtype), angles.sin().to(dtype)
+        return torch.cat([cosine, cosine], 1), torch.cat([-sine, sine], 1)
 
 
 class Cache:
