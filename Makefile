@@ -70,7 +70,7 @@ test: $(addprefix $(STAMPS)/,lint unit notebooks site colab) ## everything, as C
 
 check: $(VENV)/.installed-all ## the three-minute subset for daily work
 	$(MAKE) --no-print-directory $(STAMPS)/lint
-	$(PY) -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not timed" tests --ignore tests/site --ignore tests/colab
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not timed" tests --ignore tests/site --ignore tests/colab
 
 # What a stamp's dates cannot tell: a file that was deleted, another CI or TORCH_INDEX_URL. Replaced only on change.
 $(STAMPS)/files: FORCE
@@ -89,7 +89,7 @@ $(STAMPS)/lint: $(PACKAGE) $(PAGES) $(TESTS) $(TOP) $(STAMPS)/files $(VENV)/.ins
 	$(STAGE) $(VENV)/bin/ruff check -q .; $(VENV)/bin/ruff format --check -q src tests tools; $(PY) tools/notebooks.py pairs $(DONE)
 
 $(STAMPS)/unit: $(PACKAGE) $(PAGES) $(TESTS) $(TOP) $(STAMPS)/files $(VENV)/.installed-all
-	$(STAGE) $(PY) -m pytest -n $(WORKERS) --dist loadgroup -m "not timed" tests --ignore tests/site --ignore tests/colab $(PYTEST_FLAGS)$(if $(PYTEST_FLAGS),,; \
+	$(STAGE) $(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not timed" tests --ignore tests/site --ignore tests/colab $(PYTEST_FLAGS)$(if $(PYTEST_FLAGS),,; \
 	  $(PY) -m pytest -m timed tests/labs) $(DONE)
 
 $(STAMPS)/notebooks: $(PACKAGE) $(PAGES) $(TESTS) $(STAMPS)/files $(VENV)/.installed-all

@@ -17,17 +17,23 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """With `--dist loadgroup` the tests of a file stay with one worker, for they share fixtures.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadfile` the tests of a file stay with one worker, for they share fixtures.
 
     Not so the hidden answers: each runs a whole chapter, and all of them would keep one worker busy long after the
-    other has nothing left to do.
+    other has nothing left to do. (xdist has `--dist loadgroup` for this, which pytest 9.2 leaves without effect.)
     """
-    for item in items:
-        file = item.nodeid.split("::")[0]
-        group = item.nodeid if file.endswith("test_hidden_answers.py") else file
-        item.add_marker(pytest.mark.xdist_group(group))
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return nodeid if file.endswith("test_hidden_answers.py") else file
+
+    return ByFile(config, log)
 
 
 def pytest_sessionfinish(session, exitstatus):
