@@ -1,7 +1,9 @@
 """The Colab rehearsal: the wheel alone, in an environment with Colab's versions, from an empty folder.
 
 `constraints.txt` is a snapshot of what Colab has installed. The rehearsal uses the torch of our lock and this
-machine's Python, as no other torch can be relied on here; the weekly workflow runs in Colab's own image.
+machine's Python, as no other torch can be relied on here; the weekly workflow runs in Colab's own image, and there
+every chapter. Here run those that the last commits changed, and of the others a third, another one each day; with
+`COLAB_REHEARSAL=all` in the environment, all.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,7 @@ SNAPSHOT = Path(__file__).with_name("constraints.txt")
 PINS = dict(line.split("==") for line in SNAPSHOT.read_text().split() if "==" in line)
 TORCH = next(line for line in (ROOT / "constraints.txt").read_text().split() if line.startswith("torch=="))
 ASSIGNMENTS = sorted(path.stem for path in (ROOT / "assignments" / "solutions").glob("*.ipynb"))
+COMMITS, DAYS = 10, 3
 PIP = ["-m", "pip", "--disable-pip-version-check", "-q"]
 
 
@@ -36,6 +40,41 @@ def run(*command, **options):
         f"{' '.join(map(str, command))}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
     )
     return result.stdout
+
+
+def recent(folder):
+    """Return the names of the notebooks in a folder that the last commits touched; None where none are known."""
+    log = subprocess.run(
+        ["git", "log", f"-{COMMITS}", "--name-only", "--format="],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return None if log.returncode else {Path(f).stem for f in log.stdout.split() if f.startswith(f"{folder}/")}
+
+
+def due(names, changed, today):
+    """Return those of `names` to be rehearsed today: what changed, and each other one on every third day."""
+    if changed is None or os.environ.get("COLAB_REHEARSAL") == "all":
+        return list(names)
+    return [name for i, name in enumerate(names) if name in changed or i % DAYS == today % DAYS]
+
+
+TODAY = date.today().toordinal()
+CHAPTERS = due(named_in_toc(), recent("chapters"), TODAY)
+REHEARSED = due(ASSIGNMENTS, recent("assignments"), TODAY)
+
+
+def test_every_chapter_has_its_day(monkeypatch):
+    monkeypatch.delenv("COLAB_REHEARSAL", raising=False)
+    names = named_in_toc()
+    days = [due(names, {names[1]}, TODAY + i) for i in range(DAYS)]
+    assert set().union(*days) == set(names) and all(names[1] in day for day in days)
+    assert max(map(len, days)) <= len(names) // DAYS + 2
+    assert due(names, None, TODAY) == names
+    monkeypatch.setenv("COLAB_REHEARSAL", "all")
+    assert due(names, set(), TODAY) == names
 
 
 def versions(python):
@@ -111,13 +150,13 @@ def errors(cell):
     return [output["ename"] for output in cell["outputs"] if output["output_type"] == "error"]
 
 
-@pytest.mark.parametrize("name", named_in_toc())
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_the_chapter_runs_from_an_empty_folder(colab, name, tmp_path):
     cells = executed(colab[0], ROOT / "chapters" / f"{name}.ipynb", tmp_path)
     assert all(cell["execution_count"] for cell in cells)
 
 
-@pytest.mark.parametrize("name", ASSIGNMENTS)
+@pytest.mark.parametrize("name", REHEARSED)
 def test_a_solution_passes_and_a_released_notebook_stops_at_the_first_question(colab, name, tmp_path):
     """Every test of the solution passes under Colab's versions, hidden ones included; the rest runs to the end."""
     (tmp_path / "solution").mkdir()
